@@ -1,0 +1,170 @@
+"""What the store keeps: entries, accounts, bans, mails, letters; and the Change that alters them.
+
+These are plain values. The hub makes them, a store writes them down and hands them back at the next start; neither
+knows how the other works. Times in entries are UTC datetimes, because people see them; all other times are seconds
+since the Unix epoch.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from chatmail.core import wire
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One entry of the journal before it has a number: the fields, not the bytes.
+
+    ``author`` and ``reader`` are account ids: a direct message belongs to accounts, whatever they are called by
+    now; the names are what people saw then. ``reader`` is set for a direct message only.
+    """
+
+    kind: Literal["message", "direct", "notice", "joined", "left"]
+    time: datetime
+    author: int | None = None
+    sender: str = ""
+    reader: int | None = None
+    to: str = ""
+    text: str = ""
+    id: str | UnsetType = UNSET
+
+    @property
+    def audience(self) -> tuple[int, ...] | None:
+        """The accounts that may see it, None for everybody."""
+        if self.author is None or self.reader is None:
+            return None
+        return (self.author, self.reader)
+
+    def frame(self, seq: int) -> wire.EntryFrame:
+        """The frame that tells it, under its number."""
+        match self.kind:
+            case "message":
+                return wire.Message(seq=seq, time=self.time, sender=self.sender, text=self.text, id=self.id)
+            case "direct":
+                return wire.Direct(seq=seq, time=self.time, sender=self.sender, to=self.to, text=self.text, id=self.id)
+            case "notice":
+                return wire.Notice(seq=seq, time=self.time, text=self.text)
+            case "joined":
+                return wire.Joined(seq=seq, time=self.time, name=self.sender)
+            case "left":
+                return wire.Left(seq=seq, time=self.time, name=self.sender, reason=self.text)
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """A name and the address it belongs to.
+
+    ``first`` is the number of the journal's last entry when it was made: nothing before it is resumed. ``seen`` is the last number that was
+    shown to its person. ``letters`` are the times at which emails to it were made, for the window between them.
+    ``failed`` are receipts of mails that failed for good while their sender was not connected.
+    """
+
+    id: int
+    name: str
+    email: str
+    first: int
+    seen: int = 0
+    notify: wire.When = "always"
+    letters: tuple[float, ...] = ()
+    failed: tuple[wire.Receipt, ...] = ()
+
+
+class Ban(Struct, frozen=True, kw_only=True):
+    """Who may not join: a folded name, an address, or an IP address, until a time or (None) for good."""
+
+    what: str
+    until: float | None
+    reason: str
+
+
+class Motd(Struct, frozen=True, kw_only=True):
+    """The operator's message of the day; an empty text is none."""
+
+    text: str
+
+
+class Mail(Struct, frozen=True, kw_only=True):
+    """One direct message that waits to be emailed; ``seq`` is the number of its entry and its key."""
+
+    seq: int
+    reader: int
+    author: int
+    sender: str
+    to: str
+    text: str
+    time: datetime
+    id: str | UnsetType = UNSET
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """The mails that one email will carry: at least one, in order, all to one reader."""
+
+    reader: int
+    name: str
+    address: str
+    mails: tuple[Mail, ...]
+    made: float
+
+
+class Letter(Struct, frozen=True, kw_only=True):
+    """One email, frozen: its exact bytes go out, however often that takes. ``message_id`` is its key.
+
+    ``reader`` is None for a letter that holds no direct messages (a verification code). It is tried again
+    until ``expires``; ``tries`` counts the attempts that ended in something temporary.
+    """
+
+    message_id: str
+    address: str
+    content: bytes
+    made: float
+    expires: float
+    reader: int | None = None
+    mails: tuple[Mail, ...] = ()
+    tries: int = 0
+    due: float = 0.0
+
+
+class Fate(StrEnum):
+    """How an attempt to send a letter ended."""
+
+    SENT = "sent"
+    SAVED = "saved"
+    """Written into the outbox, because there is no mail account."""
+    LATER = "later"
+    """Something temporary: a 4xx reply, a time-out, a lost connection."""
+    FAILED = "failed"
+    """Refused for good: a 5xx reply."""
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """``detail`` is our sentence for the sender of the message, ``reply`` the server's own words for the operator."""
+
+    fate: Fate
+    detail: str = ""
+    reply: str = ""
+
+
+class Gone(Struct, frozen=True, kw_only=True):
+    """A record that is to be deleted: its table and its key."""
+
+    table: Literal["account", "ban", "mail", "letter"]
+    key: int | str
+
+
+Row = Account | Ban | Motd | Mail | Letter | Gone
+
+
+class Change(Struct, kw_only=True):
+    """What is written all or nothing: at most one journal entry, and rows (inserted, or replaced by their key).
+
+    A mail among the rows belongs to the entry of the same change: its ``seq`` is the number the entry gets, whatever
+    it says before. ``then`` is called with that number (None without an entry) once the change is
+    in the store, ``failed`` with a sentence when it surely is not.
+    """
+
+    entry: Entry | None = None
+    rows: tuple[Row, ...] = ()
+    then: Callable[[int | None], None] | None = None
+    failed: Callable[[str], None] | None = None

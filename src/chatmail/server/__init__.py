@@ -1,0 +1,1 @@
+"""The server: sockets, the store, SMTP and the operator's prompt around the core."""

@@ -1,0 +1,1 @@
+"""The stores: where what was said is kept, behind one small interface."""
