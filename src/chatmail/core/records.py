@@ -53,22 +53,28 @@ class Entry(Struct, frozen=True, kw_only=True):
                 return wire.Left(seq=seq, time=self.time, name=self.sender, reason=self.text)
 
 
-class Account(Struct, frozen=True, kw_only=True):
-    """A name and the address it belongs to.
+class Account(Struct, kw_only=True):
+    """A name and the address it belongs to, and what its person chose.
 
-    ``first`` is the number of the journal's last entry when it was made: nothing before it is resumed. ``seen`` is the last number that was
-    shown to its person. ``letters`` are the times at which emails to it were made, for the window between them.
-    ``failed`` are receipts of mails that failed for good while their sender was not connected.
+    ``first`` is the number of the last entry when it was made: nothing up to it is ever resumed. ``seen`` is the
+    last number that was shown to its person. ``away`` is the reason given, None for somebody who is not away.
     """
 
     id: int
     name: str
     email: str
     first: int
-    seen: int = 0
+    seen: int
     notify: wire.When = "always"
-    letters: tuple[float, ...] = ()
-    failed: tuple[wire.Receipt, ...] = ()
+    away: str | None = None
+
+
+class Patch(Struct, frozen=True, kw_only=True):
+    """One field of an account that changes, the others untouched."""
+
+    account: int
+    field: Literal["seen", "notify", "away"]
+    value: int | str | None
 
 
 class Ban(Struct, frozen=True, kw_only=True):
@@ -111,8 +117,10 @@ class Draft(Struct, frozen=True, kw_only=True):
 class Letter(Struct, frozen=True, kw_only=True):
     """One email, frozen: its exact bytes go out, however often that takes. ``message_id`` is its key.
 
-    ``reader`` is None for a letter that holds no direct messages (a verification code). It is tried again
-    until ``expires``; ``tries`` counts the attempts that ended in something temporary.
+    ``reader`` is None for a letter that holds no direct messages (a verification code); such a one is never stored.
+    It is tried again until ``expires``; ``tries`` counts the attempts that ended in something temporary and ``due``
+    is the time of the next. Once it is sent it stays for a while, without its content, because the time it was made
+    counts for the window; one that failed for good stays for the operator to see.
     """
 
     message_id: str
@@ -122,8 +130,17 @@ class Letter(Struct, frozen=True, kw_only=True):
     expires: float
     reader: int | None = None
     mails: tuple[Mail, ...] = ()
+    state: Literal["waiting", "sent", "failed"] = "waiting"
     tries: int = 0
     due: float = 0.0
+    reply: str = ""
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """A mail that failed for good, until its author is told; ``receipt.seq`` is its key."""
+
+    author: int
+    receipt: wire.Receipt
 
 
 class Fate(StrEnum):
@@ -149,11 +166,11 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class Gone(Struct, frozen=True, kw_only=True):
     """A record that is to be deleted: its table and its key."""
 
-    table: Literal["account", "ban", "mail", "letter"]
+    table: Literal["account", "ban", "mail", "letter", "failure"]
     key: int | str
 
 
-Row = Account | Ban | Motd | Mail | Letter | Gone
+Row = Account | Patch | Ban | Motd | Mail | Letter | Failure | Gone
 
 
 class Change(Struct, kw_only=True):
@@ -168,3 +185,30 @@ class Change(Struct, kw_only=True):
     rows: tuple[Row, ...] = ()
     then: Callable[[int | None], None] | None = None
     failed: Callable[[str], None] | None = None
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """All that a store holds when the server starts, but for entries that are too old for the journal.
+
+    ``entries`` are the newest, with their numbers, in order and without a hole, the last one being ``last``.
+    ``epoch`` names this run of numbers; ``secret`` signs tokens.
+    """
+
+    epoch: str
+    secret: bytes
+    last: int = 0
+    entries: tuple[tuple[int, Entry], ...] = ()
+    accounts: tuple[Account, ...] = ()
+    next_account: int = 1
+    bans: tuple[Ban, ...] = ()
+    motd: str = ""
+    mails: tuple[Mail, ...] = ()
+    letters: tuple[Letter, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+
+class Missed(Struct, frozen=True, kw_only=True):
+    """What left the journal before somebody read it: how many entries open to all, and their own direct messages."""
+
+    open: int
+    directs: tuple[tuple[int, Entry], ...]

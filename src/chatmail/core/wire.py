@@ -269,11 +269,10 @@ EntryFrame = Message | Direct | Notice | Joined | Left
 ServerFrame = EntryFrame | Welcome | Challenge | Ack | Receipt | People | Gap | Pong | Error | Bye
 
 
-class WireError(ValueError):
-    """A line that is no frame.
+class Refused(Exception):  # noqa: N818 - an answer, not a fault
+    """What was asked is not done; ``frame()`` is the ``error`` frame that says so.
 
-    ``code``, ``text``, ``field`` and ``id`` are those of the ``error`` frame that answers it. ``final`` means that
-    the reader has lost its place in the stream: close the connection, read no further.
+    ``final`` means that the connection closes after it.
     """
 
     def __init__(
@@ -293,8 +292,12 @@ class WireError(ValueError):
         self.final = final
 
     def frame(self) -> Error:
-        """The ``error`` frame that answers this line."""
+        """The ``error`` frame that tells it."""
         return Error(code=self.code, text=self.text, id=self.id, field=self.field)
+
+
+class WireError(Refused, ValueError):
+    """A line that is no frame; a final one has lost the reader's place in the stream: read no further."""
 
 
 _encode = msgspec.json.Encoder().encode

@@ -1,0 +1,59 @@
+"""Asking for a name and an address before connecting, until they are right."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+from prompt_toolkit import PromptSession
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.shortcuts import print_formatted_text
+from prompt_toolkit.styles import Style
+
+from chatmail.client import screen
+from chatmail.client.text import Fragments
+from chatmail.core.names import BadEmail, BadName, check_email, check_name
+
+
+class Question(Struct, frozen=True):
+    """What is asked, and what makes an answer right: ``check`` gives it back in its final form, or raises."""
+
+    label: str
+    check: Callable[[str], str]
+
+
+NAME = Question("Your name: ", check_name)
+EMAIL = Question("Your email address: ", check_email)
+
+
+def check(question: Question, answer: str) -> tuple[str | None, str]:
+    """The answer in its final form, or None and what is wrong with it."""
+    try:
+        return question.check(answer.strip()), ""
+    except (BadName, BadEmail) as mistake:
+        return None, str(mistake)
+
+
+async def ask(question: Question, default: str, wrong: str) -> str:
+    """Ask at the terminal until the answer is right.
+
+    Args:
+        question: what to ask.
+        default: what stands in the line already.
+        wrong: what is wrong with that; may be empty.
+
+    Raises:
+        EOFError, KeyboardInterrupt: the person would rather not.
+    """
+    session: PromptSession[str] = PromptSession(style=Style.from_dict(screen.STYLE))
+    while True:
+        if wrong:
+            say(screen.status(wrong, trouble=True))
+        label = FormattedText([("class:prompt", question.label)])
+        default = await session.prompt_async(label, default=default, handle_sigint=False, set_exception_handler=False)
+        answer, wrong = check(question, default)
+        if answer is not None:
+            return answer
+
+
+def say(fragments: Fragments) -> None:
+    """Write a line while no prompt is there."""
+    print_formatted_text(FormattedText(fragments), style=Style.from_dict(screen.STYLE))

@@ -1,0 +1,168 @@
+"""What a typed line means: something to send, something to do, or a sentence that says what is wrong with it. Pure.
+
+A line that was meant as a command never reaches everybody: whatever begins with a slash and is no command is
+refused, also after spaces. A message that shall begin with a slash is typed with two.
+"""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from chatmail.core import wire
+
+SLASHES = "/／⁄∕"
+"""The slash, and what keyboards and eyes take for one."""
+
+
+class Help(Struct, frozen=True):
+    """Show the table of commands."""
+
+
+class Quit(Struct, frozen=True):
+    """Leave."""
+
+
+class Nothing(Struct, frozen=True):
+    """An empty line."""
+
+
+class Mistake(Struct, frozen=True):
+    """The line can't be meant so; ``text`` says why, and what would do."""
+
+    text: str
+
+
+Action = wire.Say | wire.Dm | wire.Who | wire.Notify | wire.Away | Help | Quit | Nothing
+Parsed = Action | Mistake
+
+
+class Command(Struct, frozen=True):
+    """One line of the table. ``read`` takes what follows the name and the last partner of a direct message."""
+
+    name: str
+    usage: str
+    help: str
+    read: Callable[[str, str | None], Parsed]
+
+
+def parse(line: str, partner: str | None = None) -> Parsed:
+    """What the line means; ``partner`` is whom ``/r`` answers. A line may hold newlines (a paste)."""
+    line = line.encode("utf-8", "replace").decode().rstrip()  # lone surrogates can't be sent
+    bare = line.lstrip(" \t\n\r\f\v\u00a0\u200b\ufeff")
+    if not bare:
+        return Nothing()
+    if bare[0] not in SLASHES:
+        return _say(line)
+    if line.startswith("//"):
+        return _say(line[1:])
+    if bare != line or bare[0] != "/":
+        return Mistake("not sent: a command begins with a plain / and nothing before it (// sends a /)")
+    word, rest = _split(bare)
+    for command in TABLE:
+        if word.casefold() == command.name:
+            return command.read(rest, partner)
+    return Mistake(f"not sent: there is no command {word[:40]}; {_suggestion(word)}")
+
+
+def help_text() -> str:
+    """The table of commands, and what else is worth knowing, as lines."""
+    width = max(len(command.usage) for command in TABLE)
+    lines = [f"{command.usage:{width}}  {command.help}" for command in TABLE]
+    lines.append(f"{'//TEXT':{width}}  say a text that begins with a slash")
+    return "\n".join(lines)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The first word, and the rest without the one separator after it."""
+    word = text.split(maxsplit=1)[0]
+    rest = text.removeprefix(word)
+    return word, rest[1:] if rest[:1] != "\n" else rest.lstrip("\n")
+
+
+def _suggestion(word: str) -> str:
+    import difflib  # here, because it is rarely needed and takes its time to load
+
+    known = {command.name: command.name for command in TABLE} | _ELSEWHERE
+    close = difflib.get_close_matches(word.casefold(), known, n=1)
+    return f"did you mean {known[close[0]]}?" if close else "/help lists them (// sends a /)"
+
+
+def _say(text: str) -> Parsed:
+    wrong = wire.unfit_text(text, wire.TEXT_MAX, "text")
+    return Mistake(f"not sent: {wrong.text}") if wrong else wire.Say(text=text)
+
+
+def _dm(rest: str, _: str | None = None) -> Parsed:
+    if not rest.strip():
+        return _usage("/dm")
+    to, text = _split(rest.lstrip())
+    return _to(to.removeprefix("@").rstrip(":,"), text)
+
+
+def _reply(rest: str, partner: str | None) -> Parsed:
+    if partner is None:
+        return Mistake("not sent: there is no direct message to answer yet; /dm NAME TEXT begins one")
+    return _to(partner, rest) if rest.strip() else _usage("/r")
+
+
+def _to(name: str, text: str) -> Parsed:
+    if not name or not text.strip():
+        return _usage("/dm")
+    wrong = wire.unfit_text(text, wire.TEXT_MAX, "text")
+    return Mistake(f"not sent: {wrong.text}") if wrong else wire.Dm(to=name, text=text)
+
+
+def _act(rest: str, _: str | None) -> Parsed:
+    return _say(f"/me {rest}") if rest.strip() else _usage("/me")
+
+
+def _away(rest: str, _: str | None) -> Parsed:
+    reason = " ".join(rest.split()) or "away"
+    wrong = wire.unfit_text(reason, wire.REASON_MAX, "reason")
+    return Mistake(wrong.text) if wrong else wire.Away(reason=reason)
+
+
+def _notify(rest: str, _: str | None) -> Parsed:
+    match rest.strip().casefold():
+        case "always":
+            return wire.Notify(when="always")
+        case "away":
+            return wire.Notify(when="away")
+        case "never":
+            return wire.Notify(when="never")
+        case _:
+            return _usage("/notify")
+
+
+def _alone(action: Action) -> Callable[[str, str | None], Parsed]:
+    """A command that takes nothing: with something after it, it was probably meant as something else."""
+
+    def read(rest: str, _: str | None) -> Parsed:
+        return Mistake("not sent: this command takes nothing after its name") if rest.strip() else action
+
+    return read
+
+
+def _usage(name: str) -> Mistake:
+    command = next(command for command in TABLE if command.name == name)
+    return Mistake(f"it goes {command.usage} ({command.help})")
+
+
+TABLE = (
+    Command("/dm", "/dm NAME TEXT", "say it to one person, who gets it by email too", _dm),
+    Command("/r", "/r TEXT", "answer the last direct message", _reply),
+    Command("/me", "/me TEXT", "say what you do: * John waves", _act),
+    Command("/who", "/who", "who is here", _alone(wire.Who())),
+    Command("/away", "/away [REASON]", "say that you are away", _away),
+    Command("/back", "/back", "say that you are back", _alone(wire.Away())),
+    Command("/notify", "/notify always|away|never", "when direct messages reach you by email", _notify),
+    Command("/help", "/help", "this list", _alone(Help())),
+    Command("/quit", "/quit", "leave (so does Ctrl-D)", _alone(Quit())),
+)
+
+_ELSEWHERE = {
+    "/msg": "/dm", "/query": "/dm", "/w": "/dm", "/whisper": "/dm", "/tell": "/dm", "/reply": "/r", "/action": "/me",
+    "/names": "/who", "/users": "/who", "/list": "/who", "/people": "/who", "/exit": "/quit", "/q": "/quit",
+    "/leave": "/quit", "/part": "/quit", "/bye": "/quit", "/commands": "/help", "/?": "/help", "/h": "/help",
+}  # fmt: skip
+"""What the same is called in other chats: answered with the name it has here."""

@@ -1,0 +1,334 @@
+"""The way to the server: connect, join, resume, keep alive, come back.
+
+``Connection.run`` lives as long as the client does and ends with one ``Ending``; in between there may be many
+sockets. What arrives goes into the ``Timeline``, what is worth showing goes on to the ``Face``. What is sent while
+there is no connection waits in the timeline and goes out after the next ``welcome``.
+
+    run ── connect ── join ── [challenge, verify] ── welcome ── frames ... cut
+             ▲                                                          │
+             └────────── wait (jittered backoff) ◀───────────────────────┘
+
+Within one socket two tasks work: ``_listen`` reads, ``_beat`` keeps the times (pings, silence). A question for the
+code that a ``challenge`` asks for is a third. All of them end before the next socket is opened.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+
+from msgspec import UNSET
+
+from chatmail.client.heartbeat import Heartbeat
+from chatmail.client.link import Ending, Face, How, Lost, Server, State, Timing, backoff
+from chatmail.client.timeline import Kept, Timeline
+from chatmail.client.wording import nonsense, why
+from chatmail.core import wire
+
+CHUNK = 64 * 1024
+LINE_LIMIT = 8 * wire.LINE_MAX
+"""Longest line believed, in bytes: lists of people are the longest frames, and no reason to part."""
+AGAIN = frozenset({wire.Code.SERVER_FULL, wire.Code.UNAVAILABLE})
+"""Refusals that pass by themselves: no end for somebody who was in already."""
+
+
+class Connection:
+    """One person's connection to one server, over as many sockets as it takes.
+
+    Args:
+        server: where to.
+        name, email: who we are; ``core.names`` has checked them.
+        timeline: what we know; it outlives this connection.
+        face: where news go.
+        patience: seconds without a connection after which ``run`` gives up; None: never.
+        rand: gives numbers from 0 to 1, for the backoff.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        name: str,
+        email: str,
+        timeline: Timeline,
+        face: Face,
+        *,
+        patience: float | None = None,
+        timing: Timing | None = None,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        self.server = server
+        self.timeline = timeline
+        self.joined = False
+        """Whether frames go out at once."""
+        self._name = name
+        self._email = email
+        self._face = face
+        self._patience = patience
+        self._timing = timing or Timing()
+        self._rand = rand
+        self._token: str | None = None
+        self._was_in = False
+        self._joined_at: float | None = None
+        """When the present socket, or else the last one, got its welcome."""
+        self._writer: asyncio.StreamWriter | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._challenge: wire.Challenge | None = None
+        self._leaving = False
+        self._scope: asyncio.Timeout | None = None
+        self._sockets = 0
+        self._pings = self._pongs = 0
+        self._heart = Heartbeat(self._timing, 0.0)
+        self._shown = 0
+        self._cut: Ending | Lost | None = None
+        """Why we cut the socket ourselves."""
+        self._rearm = asyncio.Event()
+        self._pulse = asyncio.Event()
+
+    # What the face calls.
+
+    async def run(self) -> Ending:
+        """Stay connected until there is an end."""
+        try:
+            async with asyncio.timeout(0 if self._leaving else None) as self._scope:
+                ending = await self._stay()
+        except TimeoutError:
+            if not self._scope or not self._scope.expired():
+                raise
+            ending = Ending(How.LEFT)
+        self._face.state(State.ENDED, ending.text)
+        return ending
+
+    def say(self, frame: Kept) -> Kept:
+        """Send a frame that is kept until it is answered, now or as soon as there is a connection."""
+        frame = self.timeline.keep(frame)
+        if self.joined:
+            self._write(frame)
+        return frame
+
+    def ask(self, frame: wire.Who) -> bool:
+        """Send a frame that means nothing later; False: there is no connection now."""
+        if self.joined:
+            self._write(frame)
+        return self.joined
+
+    def shown(self, seq: int, *, direct: bool = False) -> None:
+        """The person's screen has shown the entry of this number."""
+        self._shown = max(self._shown, seq)
+        if direct:
+            self._heart.shown(_now())
+            self._rearm.set()
+
+    def leave(self) -> None:
+        """Say goodbye and end ``run``, after what was sent before."""
+        self._leaving = True
+        grace = self._timing.leave if self.joined else 0.0
+        if self.joined:
+            self._write(wire.Leave())
+            self.joined = False
+        if self._scope and self._scope.when() is None:
+            self._scope.reschedule(_now() + grace)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait until something that depends on what arrives has become true."""
+        while not true():
+            self._pulse.clear()
+            await self._pulse.wait()
+
+    async def sync(self) -> None:
+        """Wait until the server has answered everything that was said before: a pong comes after all of it."""
+        while True:
+            await self.until(lambda: self.joined and not self.timeline.unconfirmed)
+            socket = self._sockets
+            self._ping()
+            target = self._pings
+            await self.until(lambda: self._pongs >= target or self._sockets != socket)  # noqa: B023 - used at once
+            if self._sockets == socket:
+                return
+
+    # One socket after the other.
+
+    async def _stay(self) -> Ending:
+        attempt = 0
+        lost_at = _now()
+        while True:
+            self._face.state(State.CONNECTING, "")
+            outcome = await self._socket()
+            if self._leaving:
+                return Ending(How.LEFT)
+            if isinstance(outcome, Ending):
+                return outcome
+            if not self._was_in:
+                return Ending(How.UNREACHABLE, outcome.text)
+            now = _now()
+            if self._joined_at is not None:
+                lost_at = now
+                if now - self._joined_at >= self._timing.longest:
+                    attempt = 0
+            wait = backoff(attempt, self._timing, self._rand)
+            attempt += 1
+            if self._patience is not None and now + wait - lost_at > self._patience:
+                return Ending(How.LOST, outcome.text)
+            self._face.state(State.WAITING, f"{outcome.text}; trying again in {max(wait, 1):.0f} s")
+            await asyncio.sleep(wait)
+
+    async def _socket(self) -> Ending | Lost:
+        """Everything from connecting to the end of one socket."""
+        server = self.server
+        self._joined_at = None
+        try:
+            async with asyncio.timeout(self._timing.connect):
+                reader, writer = await asyncio.open_connection(server.host, server.port, ssl=server.tls)
+        except OSError as error:  # TimeoutError, socket.gaierror and ssl.SSLError are of this family
+            return Lost(f"can't reach {server}: {why(error)}")
+        self._writer = writer
+        self._sockets += 1
+        self._pings = self._pongs = 0
+        self._heart = Heartbeat(self._timing, _now())
+        self._challenge = None
+        self._cut = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._write(self._join())
+                beat = tasks.create_task(self._beat())
+                outcome = await self._listen(reader, tasks)
+                beat.cancel()
+                if self._asking:
+                    self._asking.cancel()
+        finally:
+            self.joined = False
+            self._writer = self._asking = None
+            writer.transport.abort()
+            with contextlib.suppress(OSError):  # the reason was reported where the reading ended
+                await writer.wait_closed()
+            self._pulse.set()
+        return outcome
+
+    def _join(self) -> wire.Join:
+        resume = self.timeline.resume if self._token else None
+        return wire.Join(name=self._name, email=self._email, token=self._token or UNSET, resume=resume or UNSET)
+
+    def _write(self, frame: wire.Frame) -> None:
+        if self._writer is None or self._writer.is_closing():
+            return  # unconfirmed lines go out on the next socket; the rest has no meaning there
+        self._writer.write(wire.encode(frame))
+        self._heart.sent(_now())
+
+    def _ping(self) -> None:
+        self._write(wire.Ping(seq=self._shown or UNSET))
+        self._pings += 1
+        self._heart.pinged(_now())
+        self._rearm.set()
+
+    async def _listen(self, reader: asyncio.StreamReader, tasks: asyncio.TaskGroup) -> Ending | Lost:
+        decoder = wire.Decoder[wire.ServerFrame](wire.ServerFrame, LINE_LIMIT)
+        first = b""
+        while True:
+            try:
+                data = await reader.read(CHUNK)
+            except OSError as error:
+                return self._cut or Lost(f"the connection to {self.server} broke: {why(error)}")
+            if not data:
+                return self._cut or Lost(self._closed(first))
+            first = first or data
+            if self._heart.heard():
+                self._rearm.set()
+            for frame in decoder.feed(data):
+                if isinstance(frame, wire.WireError):
+                    return Lost(nonsense(str(self.server), frame, None if self.joined else first))
+                outcome = self._inside(frame) if self.joined or self._leaving else self._outside(frame, tasks)
+                if outcome:
+                    return outcome
+            self._pulse.set()
+
+    def _closed(self, first: bytes) -> str:
+        if first or self._was_in:
+            return f"{self.server} closed the connection"
+        return f"{self.server} closed the connection without a word; is a chatmail server there?"
+
+    def _outside(self, frame: wire.ServerFrame, tasks: asyncio.TaskGroup) -> Ending | Lost | None:
+        """A frame before the ``welcome``."""
+        match frame:
+            case wire.Welcome(token=token):
+                self._token = token
+                self._joined_at = _now()
+                if frame.epoch != self.timeline.epoch:
+                    self._shown = 0
+                self._challenge = None
+                self._was_in = self.joined = True
+                self._rearm.set()
+                if self._asking:
+                    self._asking.cancel()
+                self._news(frame)
+                self._face.state(State.JOINED, "")
+                for kept in self.timeline.again():
+                    self._write(kept)
+            case wire.Challenge():
+                self._challenge = frame
+                self._news(frame)
+                self._ask_code(frame, "", tasks)
+            case wire.Error(code=wire.Code.WRONG_CODE) if self._challenge:
+                self._ask_code(self._challenge, frame.text, tasks)
+            case wire.Error() if self._was_in and frame.code in AGAIN:
+                return Lost(frame.text)
+            case wire.Error():
+                return Ending(How.REFUSED, frame.text or frame.code, frame)
+            case wire.Bye() if self._was_in and frame.retry:
+                return Lost(frame.reason)
+            case wire.Bye():
+                return Ending(How.BYE, frame.reason)
+            case _:
+                kind = type(frame).__name__.lower()
+                return Lost(f"{self.server} sent '{kind}' before a welcome, which makes no sense")
+        return None
+
+    def _inside(self, frame: wire.ServerFrame) -> Ending | Lost | None:
+        """A frame after the ``welcome``."""
+        if isinstance(frame, wire.Bye):
+            return Lost(f"the server closed: {frame.reason}") if frame.retry else Ending(How.BYE, frame.reason)
+        self._pongs += isinstance(frame, wire.Pong)
+        self._news(frame)
+        return None
+
+    def _news(self, frame: wire.ServerFrame) -> None:
+        if news := self.timeline.receive(frame):
+            self._face.news(news)
+
+    def _ask_code(self, challenge: wire.Challenge, wrong: str, tasks: asyncio.TaskGroup) -> None:
+        async def ask() -> None:
+            code = await self._face.code(challenge, wrong)
+            if code is None:
+                text = "the server sent a code to the address, and there is nobody here to type it"
+                self._cut_off(Ending(How.REFUSED, text))
+            else:
+                self._write(wire.Verify(code=code))
+
+        if self._asking:
+            self._asking.cancel()
+        self._face.state(State.CHALLENGED, "")
+        self._asking = tasks.create_task(ask())
+
+    # Times.
+
+    async def _beat(self) -> None:
+        """Send the pings that are due, and cut a socket that is dead."""
+        while True:
+            self._rearm.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._heart.next(joined=self.joined)):
+                    await self._rearm.wait()
+            now = _now()
+            if self._heart.is_dead(now):
+                silent = "gives no answer" if self._was_in else "gives no answer; is a chatmail server there?"
+                self._cut_off(Lost(f"{self.server} {silent}"))
+                return
+            if self.joined and self._heart.wants_ping(now):
+                self._ping()
+
+    def _cut_off(self, cut: Ending | Lost) -> None:
+        self._cut = cut
+        if self._writer:
+            self._writer.transport.abort()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,150 @@
+"""The client without a terminal: lines in, lines out, for scripts and pipes.
+
+Each line of standard input is a message or a command. What people say goes to standard output, everything about the
+connection and about one's own lines (receipts, refusals) to standard error. At the end of the input it waits until the
+server has answered everything, and leaves.
+"""
+
+import asyncio
+import signal
+from typing import TextIO, assert_never
+
+from chatmail.client import commands, screen
+from chatmail.client.connection import Connection
+from chatmail.client.link import Ending, Server, State
+from chatmail.client.stdin import read_lines
+from chatmail.client.timeline import News, Timeline
+from chatmail.core import wire
+
+WINDOW = 32
+"""So many lines may be unconfirmed before the next one is read."""
+PATIENCE = 60.0
+"""A script is not kept waiting for longer than this, in seconds, when the connection is lost."""
+TO_STDOUT = wire.EntryFrame | wire.People | wire.Gap
+
+
+class Plain:
+    """The face of a connection that nobody looks at.
+
+    Args:
+        server, name, email: as for ``Connection``.
+        timeline: what we know.
+        fd: where lines come from; None: from nowhere.
+        out, err: where lines go; None: nowhere.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        name: str,
+        email: str,
+        timeline: Timeline,
+        *,
+        fd: int | None,
+        out: TextIO | None,
+        err: TextIO | None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.refused = False
+        """Whether anything that was to be said was not."""
+        self._timeline = timeline
+        self._connection = Connection(server, name, email, timeline, self, patience=patience)
+        self._fd = fd
+        self._out = out
+        self._err = err
+
+    async def run(self) -> Ending:
+        """Say everything, show everything, and leave."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in signals:
+            loop.add_signal_handler(number, self._connection.leave)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                speaking = tasks.create_task(self._speak())
+                ending = await self._connection.run()
+                speaking.cancel()
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+        return ending
+
+    def news(self, news: News) -> None:
+        """Write a frame."""
+        if isinstance(news.frame, wire.Error):
+            self.refused = True
+        text = screen.plain(screen.draw(news.frame, me=self._timeline.me, answered=news.answered))
+        self._write(self._out if isinstance(news.frame, TO_STDOUT) else self._err, text)
+        if isinstance(news.frame, wire.EntryFrame):
+            self._connection.shown(news.frame.seq, direct=isinstance(news.frame, wire.Direct))
+
+    def state(self, state: State, text: str) -> None:
+        """Write how the connection is; its end is told by who started it."""
+        if text and state is not State.ENDED:
+            self._status(text)
+
+    async def code(self, challenge: wire.Challenge, wrong: str) -> str | None:  # noqa: ARG002
+        """There is nobody to ask."""
+        return None
+
+    async def _speak(self) -> None:
+        connection = self._connection
+        await connection.until(lambda: connection.joined)
+        if self._fd is not None:
+            await self._say_lines(self._fd)
+        await connection.sync()
+        connection.leave()
+
+    async def _say_lines(self, fd: int) -> None:
+        number = 0
+        try:
+            async for line in read_lines(fd):
+                number += 1
+                if not self._say(line, number):
+                    return
+                await self._connection.until(lambda: len(self._timeline.unconfirmed) < WINDOW)
+        except OSError as error:
+            self._mistake(f"standard input can't be read: {error.strerror}")
+
+    def _say(self, line: str, number: int) -> bool:
+        """Do what one line means; False: it is the last."""
+        action = commands.parse(line, self._timeline.partner)
+        match action:
+            case commands.Mistake():
+                self._mistake(f"line {number}: {action.text}")
+            case wire.Say() | wire.Dm() | wire.Away() | wire.Notify():
+                self._connection.say(action)
+            case wire.Who():
+                if not self._connection.ask(action):
+                    self._mistake(f"line {number}: there is no connection now")
+            case commands.Help():
+                self._status(commands.help_text())
+            case commands.Quit():
+                return False
+            case commands.Nothing():
+                pass
+            case _:
+                assert_never(action)
+        return True
+
+    def _mistake(self, text: str) -> None:
+        self.refused = True
+        self._status(text)
+
+    def _status(self, text: str) -> None:
+        self._write(self._err, screen.plain(screen.status(text)))
+
+    def _write(self, stream: TextIO | None, text: str) -> None:
+        if stream is None or not text:
+            return
+        try:
+            stream.write(f"{text}\n")
+            stream.flush()
+        except BrokenPipeError:  # whoever read it has enough
+            self._out = self._err = None
+            self._connection.leave()
+        except OSError as error:
+            self._out = self._err if stream is self._out else None
+            self._err = None if stream is self._err else self._err
+            self._mistake(f"the output can't be written: {error.strerror}")
+            self._connection.leave()

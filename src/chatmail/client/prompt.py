@@ -1,0 +1,235 @@
+"""The client at a terminal: an input line at the bottom, everything that comes in above it.
+
+``Chat`` is the face of a connection for a person. Each line is dealt with at the moment Enter is pressed: what
+``/r`` means must not change between the key and the sending. A line with a mistake stays where it is, to be mended.
+"""
+
+import asyncio
+import signal
+from typing import assert_never
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application.current import get_app
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import has_focus
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import History
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.styles import Style
+
+from chatmail.client import commands, screen
+from chatmail.client.completion import ChatCompleter
+from chatmail.client.connection import Connection
+from chatmail.client.display import Display
+from chatmail.client.link import Ending, Server, State
+from chatmail.client.text import Fragments, plain, visible
+from chatmail.client.timeline import News, Timeline
+from chatmail.core import wire
+
+HINT = "to leave, press Ctrl-D or type /quit"
+
+
+class Chat:
+    """One person at one terminal, connected to one server.
+
+    Args:
+        server, name, email: as for ``Connection``.
+        timeline: what we know; it outlives this.
+        history: what was typed before.
+        display: where lines go.
+    """
+
+    def __init__(
+        self, server: Server, name: str, email: str, timeline: Timeline, *, history: History, display: Display
+    ) -> None:
+        self.connection = Connection(server, name, email, timeline, self)
+        self._timeline = timeline
+        self._display = display
+        self._state = State.CONNECTING
+        self._open = asyncio.Event()
+        self._code: asyncio.Future[str] | None = None
+        self._session: PromptSession[str] = PromptSession(
+            message=self._message,
+            history=history,
+            completer=ChatCompleter(timeline),
+            complete_while_typing=False,
+            complete_style=CompleteStyle.MULTI_COLUMN,
+            reserve_space_for_menu=4,
+            bottom_toolbar=self._toolbar,
+            key_bindings=self._keys(),
+            style=Style.from_dict(screen.STYLE),
+            prompt_continuation=[("class:continued", "│ ")],
+            enable_suspend=True,
+            erase_when_done=True,  # the line comes back from the server
+        )
+
+    async def run(self) -> Ending:
+        """Chat until somebody ends it: the person, or the server."""
+        loop = asyncio.get_running_loop()
+        handlers = {
+            signal.SIGTERM: self.connection.leave,
+            signal.SIGHUP: self.connection.leave,
+            signal.SIGINT: self._interrupt,
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                showing = tasks.create_task(self._display.run())
+                typing = tasks.create_task(self._type())
+                ending = await self.connection.run()
+                typing.cancel()
+                await asyncio.wait([typing])
+                self._display.close()
+                await showing
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+        return ending
+
+    # The face.
+
+    def news(self, news: News) -> None:
+        """Show a frame above the prompt."""
+        lines = screen.draw(news.frame, me=self._timeline.me, answered=news.answered)
+        frame = news.frame
+        if isinstance(frame, wire.EntryFrame):
+            seq, direct = frame.seq, isinstance(frame, wire.Direct) and frame.sender != self._timeline.me
+            self._display.show(lines, ring=news.ring, then=lambda: self.connection.shown(seq, direct=direct))
+        else:
+            self._display.show(lines)
+        self._session.app.invalidate()
+
+    def state(self, state: State, text: str) -> None:
+        """The toolbar tells the state; what goes wrong is told above as well."""
+        self._state = state
+        if state in {State.JOINED, State.CHALLENGED}:
+            self._open.set()
+        if text and state is not State.ENDED:
+            self._display.show(screen.status(text, trouble=True))
+        self._session.app.invalidate()
+
+    async def code(self, challenge: wire.Challenge, wrong: str) -> str | None:
+        """The next line that is typed is the code."""
+        del challenge  # it was shown as news
+        if wrong:
+            self._display.show(screen.status(wrong, trouble=True))
+        self._code = asyncio.get_running_loop().create_future()
+        self._session.app.invalidate()
+        try:
+            return await self._code
+        finally:
+            self._code = None
+
+    # The input line.
+
+    async def _type(self) -> None:
+        await self._open.wait()
+        while True:
+            try:
+                await self._session.prompt_async(handle_sigint=False, set_exception_handler=False)
+            except EOFError:
+                self.connection.leave()
+                return
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+        typing = has_focus(DEFAULT_BUFFER)
+
+        @keys.add("enter", filter=typing)
+        def _(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            if self._enter(buffer.text):
+                buffer.validate_and_handle()
+
+        @keys.add("escape", "enter", filter=typing)
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\n")
+
+        @keys.add(" ", filter=typing)
+        def _(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            if buffer.text == "/r" and self._timeline.partner:
+                buffer.text = f"/dm {self._timeline.partner}"  # seen before it is sent, and fixed from here on
+                buffer.cursor_position = len(buffer.text)
+            buffer.insert_text(" " * event.arg)
+
+        @keys.add("c-c", filter=typing)
+        def _(event: KeyPressEvent) -> None:
+            del event
+            self._interrupt()
+
+        return keys
+
+    def _interrupt(self) -> None:
+        """Ctrl-C clears the line."""
+        buffer = self._session.default_buffer
+        if buffer.text:
+            buffer.reset()
+            self._session.app.invalidate()
+        else:
+            self._display.show(screen.status(HINT))
+
+    def _enter(self, text: str) -> bool:
+        """Do what the line means; False: it stays, to be mended."""
+        self._timeline.mark_read()
+        action = commands.parse(text, self._timeline.partner)
+        if self._code and not isinstance(action, commands.Quit | commands.Nothing | commands.Help):
+            return self._enter_code(text)
+        match action:
+            case commands.Mistake():
+                self._display.show(screen.status(action.text, trouble=True))
+                return False
+            case wire.Say() | wire.Dm() | wire.Away() | wire.Notify():
+                self.connection.say(action)
+            case wire.Who():
+                if not self.connection.ask(action):
+                    self._display.show(screen.status("there is no connection now", trouble=True))
+                    return False
+            case commands.Help():
+                self._display.show(screen.status(f"commands\n{commands.help_text()}"))
+            case commands.Quit():
+                self.connection.leave()
+            case commands.Nothing():
+                pass
+            case _:
+                assert_never(action)
+        return True
+
+    def _enter_code(self, text: str) -> bool:
+        code = "".join(text.split()).replace("-", "")
+        if not code.isdecimal() or self._code is None:
+            text = "not sent: the code from the email comes first, it is a number (/quit leaves)"
+            self._display.show(screen.status(text, trouble=True))
+            return False
+        if not self._code.done():
+            self._code.set_result(code)
+        self._session.default_buffer.reset()  # not accepted as a line: a code is nothing for the history
+        return False
+
+    def _message(self) -> FormattedText:
+        return FormattedText([("class:prompt", "code> " if self._code else "> ")])
+
+    def _toolbar(self) -> FormattedText:
+        """How the connection is, what waits, who, where: what tells most comes first, for narrow screens."""
+        timeline = self._timeline
+        calm = "class:toolbar" if self._state is State.JOINED else "class:toolbar.trouble"
+        parts: list[tuple[str, str]] = [(calm, self._state.value)]
+        if waiting := len(timeline.unsaid):
+            parts.append(("class:toolbar.trouble", f"{waiting} unconfirmed"))
+        if timeline.unread:
+            direct = f" ({timeline.unread_direct} direct)" if timeline.unread_direct else ""
+            parts.append(("class:toolbar.news", f"{timeline.unread} new{direct}"))
+        if timeline.away is not None:
+            parts.append(("class:toolbar", "away"))
+        parts += [
+            ("class:toolbar", plain(visible(timeline.me))),
+            ("class:toolbar", f"{timeline.total} here"),
+            ("class:toolbar", str(self.connection.server)),
+        ]
+        line: Fragments = [("", " ")]
+        for number, part in enumerate(parts):
+            line += [("", " · " if number else ""), part]
+        columns = get_app().output.get_size().columns
+        return FormattedText(line if len(plain(line)) < columns else [*line[:columns], ("", "")])

@@ -1,0 +1,225 @@
+"""How a frame looks: a frame goes in, formatted text comes out. Pure: no terminal, no clock, no state.
+
+Each line begins so that nobody can write one that looks the same. After the time comes
+
+    ``John: ``                  what John said to everybody
+    ``* John ``                 what John does (``/me``)
+    ``John → you (direct): ``   what John said to me alone
+    ``+ John`` / ``- John``     he came, he left
+    ``!! notice: ``             what the operator said
+
+and a line about the client's own business begins with ``-- ``. Names hold no such signs and no spaces, and a text
+has no way to begin a line (see ``text``). ``plain`` gives the same lines without styles: colour only helps.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from zlib import crc32
+
+from chatmail.client.text import CONTINUED, Fragments, mention_of, paragraph, plain, visible
+from chatmail.core import wire
+
+__all__ = ["STYLE", "draw", "name_style", "plain", "status"]
+
+ACTION = "/me "
+"""A message that begins so is drawn as an action."""
+LISTED_MAX = 12
+"""So many names are spelled out in one sentence."""
+QUOTED_MAX = 60
+"""So many characters of an own line are quoted when it was refused."""
+
+PALETTE = (
+    "#008700", "#008787", "#0087d7", "#5f5fff", "#5f8700", "#875fd7",
+    "#878700", "#af5f00", "#af5faf", "#d700af", "#d75f00", "#d75f5f",
+)  # fmt: skip
+"""Colours of names: readable on black and on white alike (contrast at least 3.5 to both, WCAG 2.2)."""
+
+STYLE = {
+    "time": "#808080",
+    "escape": "reverse #d75f5f",
+    "continued": "#808080",
+    "own": "bold underline",
+    "direct": "bold #d700af",
+    "mention": "bold reverse",
+    "action": "italic",
+    "presence": "#808080",
+    "notice": "bold #d75f00",
+    "status": "#808080",
+    "trouble": "bold #d75f5f",
+    "prompt": "bold",
+    "toolbar.trouble": "bold",
+    "toolbar.news": "bold",
+}
+"""What the classes look like, in prompt-toolkit's words."""
+
+
+def name_style(name: str) -> str:
+    """The name's colour: the same in every session and every process."""
+    return f"bold {PALETTE[crc32(name.casefold().encode('utf-8', 'replace')) % len(PALETTE)]}"
+
+
+def draw(frame: wire.ServerFrame, *, me: str, answered: wire.Frame | None = None) -> Fragments:
+    """One frame as formatted text, without a newline at its end; nothing for a frame that says nothing to people.
+
+    Args:
+        frame: what the server sent.
+        me: the name under which this client is in.
+        answered: our own frame that an ``error`` or an ``ack`` answers.
+    """
+    match frame:
+        case wire.Message():
+            return _said(frame, me)
+        case wire.Direct():
+            return _direct(frame, me)
+        case wire.Notice():
+            return [*_time(frame.time), ("class:notice", "!! notice: "), *paragraph(frame.text, "class:notice")]
+        case wire.Joined():
+            return [*_time(frame.time), ("class:presence", "+ "), *_name(frame.name, me), ("class:presence", " joined")]
+        case wire.Left():
+            reason = _in_brackets(frame.reason, "class:presence")
+            left = ("class:presence", " left")
+            return [*_time(frame.time), ("class:presence", "- "), *_name(frame.name, me), left, *reason]
+        case wire.Welcome():
+            return _welcome(frame)
+        case wire.Challenge():
+            ask = f"; type it here, it is good until {clock(frame.expires)}"
+            sent = visible(frame.email, "class:status")
+            return [("class:status", "-- a code was sent to "), *sent, ("class:status", ask)]
+        case wire.Ack():
+            return _done(answered)
+        case wire.Receipt():
+            return _receipt(frame)
+        case wire.People():
+            return _people(frame, me)
+        case wire.Gap():
+            were = "message was" if frame.missed == 1 else "messages were"
+            return [("class:trouble", f"-- {frame.missed:,} {were} missed: this connection was too far behind")]
+        case wire.Error():
+            return _refused(frame, answered)
+        case wire.Bye():
+            return [("class:trouble", "-- the server says goodbye: "), *paragraph(frame.reason, "class:trouble")]
+        case _:
+            return []
+
+
+def status(text: str, *, trouble: bool = False) -> Fragments:
+    """A line about the client's own business; it may quote others, so it is made harmless as well."""
+    style = "class:trouble" if trouble else "class:status"
+    return [(style, "-- "), *paragraph(text, style)]
+
+
+def clock(time: datetime, form: str = "%H:%M") -> str:
+    """The local time of a moment; its UTC time where the calendar ends."""
+    try:
+        return time.astimezone().strftime(form)
+    except (OverflowError, ValueError, OSError):
+        return time.astimezone(UTC).strftime(form)
+
+
+def _time(time: datetime) -> Fragments:
+    return [("class:time", f"{clock(time)} ")]
+
+
+def _name(name: str, me: str) -> Fragments:
+    return visible(name, "class:own" if name == me else name_style(name))
+
+
+def _in_brackets(text: str, style: str) -> Fragments:
+    return [(style, " ("), *visible(text, style), (style, ")")] if text else []
+
+
+def _said(frame: wire.Message, me: str) -> Fragments:
+    mention = None if frame.sender == me else mention_of(me)
+    if frame.text.startswith(ACTION):
+        does = paragraph(frame.text.removeprefix(ACTION), "class:action", mention)
+        return [*_time(frame.time), ("class:action", "* "), *_name(frame.sender, me), ("", " "), *does]
+    return [*_time(frame.time), *_name(frame.sender, me), ("", ": "), *paragraph(frame.text, "", mention)]
+
+
+def _direct(frame: wire.Direct, me: str) -> Fragments:
+    def person(name: str) -> Fragments:
+        return [("class:own", "you")] if name == me else _name(name, me)
+
+    head = [*_time(frame.time), *person(frame.sender), ("class:direct", " → "), *person(frame.to)]
+    return [*head, ("class:direct", " (direct): "), *paragraph(frame.text)]
+
+
+def _welcome(frame: wire.Welcome) -> Fragments:
+    again = "you are back as " if frame.resumed else "you are in as "
+    others = [person.name for person in frame.people if person.name != frame.name]
+    line: Fragments = [("class:status", f"-- {again}"), *_name(frame.name, frame.name)]
+    if frame.resumed:
+        return line
+    line.append(("class:status", ", with " if others else ", nobody else is here yet"))
+    for number, name in enumerate(others[:LISTED_MAX]):
+        line += [("class:status", ", " if number else ""), *_name(name, frame.name)]
+    more = frame.total - 1 - min(len(others), LISTED_MAX)
+    if others and more > 0:
+        line.append(("class:status", f" and {more:,} more"))
+    if frame.motd:
+        line += [("", "\n"), ("class:notice", "!! "), *paragraph(frame.motd, "class:notice")]
+    return line
+
+
+def _done(answered: wire.Frame | None) -> Fragments:
+    match answered:
+        case wire.Notify(when="always"):
+            return status("direct messages to you are always sent by email as well")
+        case wire.Notify(when="away"):
+            return status("direct messages to you are sent by email while you are away")
+        case wire.Notify(when="never"):
+            return status("direct messages to you are never sent by email")
+        case wire.Away(reason=str(reason)):
+            return status(f"you are away: {reason}")
+        case wire.Away():
+            return status("you are back")
+        case _:
+            return []
+
+
+_MAIL: dict[wire.MailState, Callable[[str, bool], str]] = {
+    "queued": lambda to, online: f"{to} {_whether(online=online)}; an email is on its way as well",
+    "held": lambda to, online: (
+        f"{to} {_whether(online=online)}; the email waits a little, to carry what comes next too"
+    ),
+    "off": lambda to, online: f"{to} {_whether(online=online)}; no email is sent",
+    "sent": lambda to, _: f"the email to {to} is sent",
+    "saved": lambda to, _: f"the email to {to} is in the server's outbox (it has no mail account)",
+    "failed": lambda to, _: f"the email to {to} failed",
+}
+
+
+def _whether(*, online: bool) -> str:
+    return "is here" if online else "is not here now"
+
+
+def _receipt(frame: wire.Receipt) -> Fragments:
+    words = plain(visible(_MAIL[frame.mail](frame.to, frame.online)))
+    return status(f"{words}: {frame.detail}" if frame.detail else words, trouble=frame.mail == "failed")
+
+
+def _people(frame: wire.People, me: str) -> Fragments:
+    are = "person is" if frame.total == 1 else "people are"
+    table: Fragments = [("class:status", f"-- {frame.total:,} {are} here")]
+    width = max((len(plain(visible(person.name))) for person in frame.people), default=0)
+    for person in frame.people:
+        pad = " " * (width - len(plain(visible(person.name))))
+        since = f"{pad}  since {clock(person.since, '%Y-%m-%d %H:%M')}"
+        table += [("", "\n"), ("class:continued", CONTINUED), *_name(person.name, me), ("class:time", since)]
+        if person.away:
+            table += [("class:status", "  away: "), *visible(person.away, "class:status")]
+        if person.name == me:
+            table.append(("class:status", "  (you)"))
+    if frame.total > len(frame.people):
+        more = f"and {frame.total - len(frame.people):,} more"
+        table += [("", "\n"), ("class:continued", CONTINUED), ("class:status", more)]
+    return table
+
+
+def _refused(frame: wire.Error, answered: wire.Frame | None) -> Fragments:
+    match answered:
+        case wire.Say(text=text) | wire.Dm(text=text):
+            quoted = plain(visible(text[:QUOTED_MAX])) + ("…" if len(text) > QUOTED_MAX else "")
+            return status(f"not sent: {frame.text} (your line was: {quoted})", trouble=True)
+        case _:
+            return status(frame.text or frame.code, trouble=True)

@@ -1,0 +1,70 @@
+"""Lines from standard input, without holding up the loop: a pipe, a file, a terminal, or nothing at all.
+
+A thread reads and the loop takes; it never runs ahead by more than one chunk. The thread is a daemon and reads the
+descriptor itself: it may hang in ``read`` for ever, and neither the end of the loop nor that of Python waits for it.
+"""
+
+import asyncio
+import os
+import select
+import threading
+from collections.abc import AsyncIterator
+
+CHUNK = 64 * 1024
+LINE_MAX = 1024 * 1024
+"""Longest line that is kept in memory, in bytes; what is longer is cut, and too long to be said anyway."""
+
+
+async def read_lines(fd: int) -> AsyncIterator[str]:
+    """The lines, without their ends; the last one needs none. What is no UTF-8 becomes U+FFFD.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    held = b""
+    async for data in _read_chunks(fd):
+        *lines, tail = data.split(b"\n")
+        for line in lines:
+            yield _text(held + line)
+            held = b""
+        held = (held + tail)[:LINE_MAX]
+    if held:
+        yield _text(held)
+
+
+def _text(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode("utf-8", "replace")
+
+
+async def _read_chunks(fd: int) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+    turns = threading.Semaphore(1)
+
+    def read() -> None:
+        data: bytes | OSError = b"-"
+        while data and isinstance(data, bytes):
+            turns.acquire()
+            try:
+                data = _read(fd)
+            except OSError as error:
+                data = error
+            try:
+                loop.call_soon_threadsafe(chunks.put_nowait, data)
+            except RuntimeError:  # the loop is closed: nobody wants it any more
+                return
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    while data := await chunks.get():
+        if isinstance(data, OSError):
+            raise data
+        yield data
+        turns.release()
+
+
+def _read(fd: int) -> bytes:
+    while True:
+        try:
+            return os.read(fd, CHUNK)
+        except BlockingIOError:  # whoever shares it has made it non-blocking
+            select.select([fd], [], [])

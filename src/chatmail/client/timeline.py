@@ -1,0 +1,192 @@
+"""What this client knows: what it has seen, who is here, and which of its own lines are not confirmed yet. Pure.
+
+Entries of the journal come in rising order of their numbers, and within one epoch each number is one entry. So
+"seen" is one integer: an entry at or below it is a repetition (the history after a reconnect), one above it is
+new. Numbers that are left out are other people's direct messages, or are counted by a ``gap``.
+
+An own line is shown when it comes back, not when it is typed. Until then it is *unconfirmed*: kept, in order, and
+sent again under the same id after every reconnect, whatever happened to the epoch.
+"""
+
+from msgspec import UNSET, Struct, structs
+
+from chatmail.client.text import mention_of
+from chatmail.core import wire
+
+Kept = wire.Say | wire.Dm | wire.Notify | wire.Away
+
+SPEAKERS_MAX = 100
+"""So many names are remembered in the order in which they last spoke."""
+
+
+class News(Struct, frozen=True):
+    """A frame that is worth showing.
+
+    ``answered`` is our own frame that it settles, ``fresh`` says that it is no history, ``ring`` that the person
+    should look up.
+    """
+
+    frame: wire.ServerFrame
+    answered: Kept | None = None
+    fresh: bool = True
+    ring: bool = False
+
+
+class Timeline:
+    """The state of one client, changed by every frame that is received and by every line that is typed.
+
+    Args:
+        me: the name to go by until the server says how it is written.
+        prefix: begins the ids of own lines; random, so that no other run of this client uses the same.
+    """
+
+    def __init__(self, me: str, prefix: str) -> None:
+        self.me = me
+        self.epoch: str | None = None
+        self.seq = 0
+        """The last number that was seen."""
+        self.roster: dict[str, wire.Person] = {}
+        self.total = 0
+        """How many are here; the roster may hold fewer."""
+        self.notify: wire.When | None = None
+        self.away: str | None = None
+        self.unread = 0
+        """What others said since ``mark_read``."""
+        self.unread_direct = 0
+        self.missed = 0
+        self.unconfirmed: dict[str, Kept] = {}
+        """Own frames without an answer yet, by id, in the order in which they were typed."""
+        self.speakers: list[str] = []
+        """Others who spoke, the latest first."""
+        self.partner: str | None = None
+        """Whom ``/r`` answers."""
+        self._answers = False
+        """Whether ``partner`` wrote to us (which is stronger) or we to them."""
+        self._prefix = prefix
+        self._count = 0
+        self._base = 0
+        """The number up to which entries are history, the roster includes them."""
+        self._catching_up = False
+
+    @property
+    def resume(self) -> wire.Resume | None:
+        """Where to go on after a reconnect."""
+        return None if self.epoch is None else wire.Resume(epoch=self.epoch, seq=self.seq)
+
+    @property
+    def unsaid(self) -> list[wire.Say | wire.Dm]:
+        """The unconfirmed lines, without the settings among them."""
+        return [frame for frame in self.unconfirmed.values() if isinstance(frame, wire.Say | wire.Dm)]
+
+    def keep(self, frame: Kept) -> Kept:
+        """Give an own frame its id and keep it until it is answered; the result is what to send."""
+        self._count += 1
+        id = f"{self._prefix}-{self._count}"
+        frame = structs.replace(frame, id=id)
+        self.unconfirmed[id] = frame
+        return frame
+
+    def again(self) -> list[wire.Frame]:
+        """What to send after a ``welcome``: the state that the server may have lost, and all that is unconfirmed."""
+        frames: list[wire.Frame] = [] if self.away is None else [wire.Away(reason=self.away)]
+        return frames + list(self.unconfirmed.values())
+
+    def mark_read(self) -> None:
+        """The person has looked: nothing is unread."""
+        self.unread = self.unread_direct = 0
+
+    def receive(self, frame: wire.ServerFrame) -> News | None:
+        """Take in one frame; what of it is to be shown, if anything."""
+        match frame:
+            case wire.Message() | wire.Direct() | wire.Notice() | wire.Joined() | wire.Left():
+                return self._entry(frame)
+            case wire.Welcome():
+                self._welcome(frame)
+            case wire.People():
+                self._people(frame.people, frame.total)
+            case wire.Gap():
+                self.missed += frame.missed
+            case wire.Ack():
+                return self._ack(frame)
+            case wire.Error():
+                return News(frame, answered=self._settle(frame.id))
+            case wire.Pong():
+                return None
+        return News(frame)
+
+    def _welcome(self, frame: wire.Welcome) -> None:
+        if frame.epoch != self.epoch:
+            self.epoch = frame.epoch
+            self.seq = 0
+        self.me = frame.name
+        self.notify = frame.notify
+        self._base = frame.seq
+        self._catching_up = frame.resumed
+        self._people(frame.people, frame.total)
+
+    def _people(self, people: list[wire.Person], total: int) -> None:
+        self.roster = {person.name: person for person in people}
+        self.total = total
+
+    def _entry(self, frame: wire.EntryFrame) -> News | None:
+        answered = None
+        if isinstance(frame, wire.Message | wire.Direct) and frame.sender == self.me:
+            answered = self._settle(frame.id)
+        if frame.seq <= self.seq:
+            return None
+        self.seq = frame.seq
+        live = frame.seq > self._base
+        match frame:
+            case wire.Joined():
+                return self._joined(frame, live=live)
+            case wire.Left():
+                return self._left(frame, live=live)
+            case wire.Message() | wire.Direct():
+                return self._said(frame, answered, fresh=live or self._catching_up)
+            case wire.Notice():
+                return News(frame, fresh=live or self._catching_up)
+
+    def _joined(self, frame: wire.Joined, *, live: bool) -> News | None:
+        if live:
+            self.total += frame.name not in self.roster
+            self.roster[frame.name] = wire.Person(name=frame.name, since=frame.time)
+        return None if frame.name == self.me else News(frame, fresh=live)
+
+    def _left(self, frame: wire.Left, *, live: bool) -> News | None:
+        if live and frame.name in self.roster:
+            del self.roster[frame.name]
+            self.total -= 1
+        elif live and self.total > len(self.roster):
+            self.total -= 1  # one of those that the list had no room for
+        return None if frame.name == self.me else News(frame, fresh=live)
+
+    def _said(self, frame: wire.Message | wire.Direct, answered: Kept | None, *, fresh: bool) -> News:
+        direct = isinstance(frame, wire.Direct)
+        if frame.sender == self.me:
+            if isinstance(frame, wire.Direct) and not self._answers:
+                self.partner = frame.to
+            return News(frame, answered=answered, fresh=fresh)
+        if frame.sender in self.speakers:
+            self.speakers.remove(frame.sender)
+        self.speakers.insert(0, frame.sender)
+        del self.speakers[SPEAKERS_MAX:]
+        if direct:
+            self.partner = frame.sender
+            self._answers = True
+        self.unread += fresh
+        self.unread_direct += fresh and direct
+        return News(frame, fresh=fresh, ring=fresh and (direct or bool(mention_of(self.me).search(frame.text))))
+
+    def _ack(self, frame: wire.Ack) -> News | None:
+        answered = self._settle(frame.id)
+        match answered:
+            case wire.Notify(when=when):
+                self.notify = when
+            case wire.Away(reason=reason):
+                self.away = None if reason is UNSET else reason
+            case _:
+                return None  # a line that was accepted before: it is shown when it comes, under its number
+        return News(frame, answered=answered)
+
+    def _settle(self, id: object) -> Kept | None:
+        return self.unconfirmed.pop(id, None) if isinstance(id, str) else None

@@ -1,0 +1,169 @@
+"""Who is known here: accounts by name, the proofs that one is mine (tokens, codes), and who is banned.
+
+A name belongs to the address that first took it. Names are compared folded (NFKC and casefold); one whose look-alike
+skeleton (UTS 39) is taken cannot be taken either.
+"""
+
+import hmac
+from base64 import urlsafe_b64encode
+from collections import deque
+from collections.abc import Iterable
+from ipaddress import ip_address
+from random import Random
+
+from chatmail.core.names import closest, fold, same_email, skeleton
+from chatmail.core.records import Account, Ban
+
+
+class Accounts:
+    """All accounts, and the names that are being taken at this moment.
+
+    Args:
+        accounts: those there are.
+        next_id: the id of the next one; ids are never used twice, so that a token of a forgotten account is void.
+        secret: signs tokens.
+    """
+
+    def __init__(self, accounts: Iterable[Account], next_id: int, secret: bytes) -> None:
+        self._secret = secret
+        self._next_id = next_id
+        self._by_id: dict[int, Account] = {}
+        self._by_name: dict[str, Account] = {}
+        self._by_skeleton: dict[str, str] = {}  # skeleton -> the name that has it, taken or being taken
+        for account in accounts:
+            self.add(account)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def get(self, id: int) -> Account | None:
+        """The account with this id, None when it was forgotten."""
+        return self._by_id.get(id)
+
+    def names(self) -> list[str]:
+        """The names of all accounts."""
+        return [account.name for account in self._by_id.values()]
+
+    def find(self, name: str) -> Account | None:
+        """The account with this name, never one that only looks like it."""
+        return self._by_name.get(fold(name))
+
+    def suggest(self, name: str) -> str | None:
+        """The name that was perhaps meant by one nobody has."""
+        return closest(name, self.names())
+
+    def taken_by(self, name: str) -> str | None:
+        """The name that stands in the way of a new account of this name: the same, or one that looks like it."""
+        return self._by_skeleton.get(skeleton(name))
+
+    def reserve(self, name: str) -> int:
+        """Hold a free name until ``add`` or ``release``, and give out an id for it."""
+        self._by_skeleton[skeleton(name)] = name
+        self._next_id += 1
+        return self._next_id - 1
+
+    def release(self, name: str) -> None:
+        """The name is free again after all."""
+        del self._by_skeleton[skeleton(name)]
+
+    def add(self, account: Account) -> None:
+        """Take in an account that is in the store."""
+        self._by_id[account.id] = account
+        self._by_name[fold(account.name)] = account
+        self._by_skeleton[skeleton(account.name)] = account.name
+
+    def forget(self, account: Account) -> None:
+        """Let go of an account: its name is free, its token void."""
+        del self._by_id[account.id]
+        del self._by_name[fold(account.name)]
+        self.release(account.name)
+
+    def token(self, account: Account, floor: int) -> str:
+        """The token that proves an account, with sight of its direct messages after the number ``floor``."""
+        claim = f"{account.id}.{floor}"
+        return f"{claim}.{self._signature(claim)}"
+
+    def floor(self, account: Account, token: str) -> int | None:
+        """The number after which the bearer of this token may see direct messages; None: it proves nothing."""
+        claim, _, signature = token.rpartition(".")
+        id, _, floor = claim.partition(".")
+        genuine = hmac.compare_digest(signature.encode(), self._signature(claim).encode())
+        return int(floor) if genuine and id == str(account.id) else None
+
+    def _signature(self, claim: str) -> str:
+        return urlsafe_b64encode(hmac.digest(self._secret, claim.encode(), "sha256")).decode().rstrip("=")
+
+
+class Code:
+    """One six-digit code that went to an address: good for a while and a few tries."""
+
+    def __init__(self, digits: str, expires: float, tries: int) -> None:
+        self.digits = digits
+        self.expires = expires
+        self.tries = tries
+
+    def matches(self, attempt: str, now: float) -> bool:
+        """Whether this is the code, in constant time; each attempt uses up a try."""
+        self.tries -= 1
+        right = hmac.compare_digest(attempt.strip().encode(), self.digits.encode())
+        return right and self.tries >= 0 and now < self.expires
+
+    def spent(self, now: float) -> bool:
+        """Whether no attempt can succeed any more."""
+        return self.tries <= 0 or now >= self.expires
+
+
+class Codes:
+    """Gives out codes, a few an hour to one address, so that nobody's mailbox is flooded by a stranger."""
+
+    def __init__(self, random: Random, *, life: float, tries: int, per_hour: int) -> None:
+        self._random = random
+        self._life = life
+        self._tries = tries
+        self._per_hour = per_hour
+        self._given: dict[str, deque[float]] = {}
+
+    def issue(self, email: str, now: float) -> Code | None:
+        """A new code for this address, None when it has had enough within the hour."""
+        for address in [key for key, times in self._given.items() if times[-1] <= now - 3600]:
+            del self._given[address]
+        given = self._given.setdefault(same_email(email), deque(maxlen=self._per_hour))
+        if len(given) == self._per_hour and given[0] > now - 3600:
+            return None
+        given.append(now)
+        return Code(f"{self._random.randrange(10**6):06}", now + self._life, self._tries)
+
+
+class Bans:
+    """Who may not come in: folded names, addresses, IP addresses."""
+
+    def __init__(self, bans: Iterable[Ban]) -> None:
+        self._bans = {ban.what: ban for ban in bans}
+
+    @staticmethod
+    def key(what: str) -> str:
+        """What is banned, in the form in which it is compared: a name, an email address or an IP address."""
+        try:
+            return str(ip_address(what))
+        except ValueError:
+            return same_email(what) if "@" in what else fold(what)
+
+    def add(self, ban: Ban) -> None:
+        """Take in a ban that is in the store."""
+        self._bans[ban.what] = ban
+
+    def remove(self, what: str) -> None:
+        """Lift one."""
+        del self._bans[what]
+
+    def current(self, now: float) -> list[Ban]:
+        """Those that hold now, oldest first."""
+        return [ban for ban in self._bans.values() if ban.until is None or now < ban.until]
+
+    def find(self, now: float, *whats: str) -> Ban | None:
+        """The ban that holds now against any of these names and addresses."""
+        for what in whats:
+            ban = self._bans.get(self.key(what))
+            if ban is not None and (ban.until is None or now < ban.until):
+                return ban
+        return None

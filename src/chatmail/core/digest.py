@@ -1,0 +1,227 @@
+"""The mail schedule: which direct message becomes which email, and when.
+
+Every address has a box. The first message goes out at once; what comes within the window after an email waits and is
+gathered in the next one. Under steady traffic the window doubles up to half an hour, after a quiet spell it is
+short again; more than 48 emails a day never go to one address. One email an address is on its way at a time, and
+what was frozen into it stays in it, however often it has to be sent.
+
+    add ──> waiting ──take──> Draft ──freeze──> Letter ──take──> (SMTP) ──outcome──> sent, later or failed
+                                                  ^                                    │
+                                                  └────────── due again ───────────────┘
+
+Nothing here sends, stores or knows the time: the hub tells it what happened, and asks what is due.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
+from itertools import count, pairwise
+from typing import Literal
+
+from msgspec.structs import replace
+
+from chatmail.core.names import same_email
+from chatmail.core.records import Draft, Fate, Letter, Mail, Outcome
+
+DAY = 86_400.0
+WINDOW_MAX = 1_800.0
+PER_DAY = 48
+LETTER_LIFE = 3 * DAY
+"""A letter is tried for so long, in seconds."""
+RETRY_MIN = 30.0
+RETRY_MAX = 3_600.0
+
+
+def next_free(made: Sequence[float], window: float) -> float:
+    """When the next email may be made, from the times of the earlier ones (oldest first, seconds).
+
+    The window doubles with each email that follows the one before it within two windows, up to WINDOW_MAX (or the
+    window asked for, when that is longer); otherwise it starts again.
+    """
+    if not made:
+        return 0.0
+    current = window
+    for before, after in pairwise(made):
+        current = min(2 * current, max(window, WINDOW_MAX)) if after - before <= 2 * current else window
+    free = made[-1] + current
+    return max(free, made[-PER_DAY] + DAY) if len(made) >= PER_DAY else free
+
+
+class _Box:
+    """What waits for one address."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Mail] = deque()
+        self.made: deque[float] = deque(maxlen=PER_DAY)
+        self.letter: Letter | None = None
+        self.busy = False  # a draft or letter of it is in somebody's hands
+        self.due: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.waiting) + (len(self.letter.mails) if self.letter else 0)
+
+
+class Digest:
+    """All boxes.
+
+    Args:
+        window: seconds between two emails to one address, at the least.
+        fits: how many of these mails, from the first on, go into one letter (at least one).
+        judge: whether a waiting mail is to be sent, dropped or left waiting at a time.
+        drop: called with each mail that is dropped.
+    """
+
+    def __init__(
+        self,
+        window: float,
+        fits: Callable[[Sequence[Mail]], int],
+        judge: Callable[[Mail, float], Literal["send", "drop", "wait"]],
+        drop: Callable[[Mail], None],
+    ) -> None:
+        self._window = window
+        self._fits = fits
+        self._judge = judge
+        self._drop = drop
+        self._boxes: dict[str, _Box] = {}
+        self._flying: dict[str, _Box] = {}  # by Message-ID
+        self._agenda: list[tuple[float, int, str, _Box]] = []
+        self._order = count()
+
+    def _box(self, address: str) -> _Box:
+        return self._boxes.setdefault(same_email(address), _Box())
+
+    def waiting(self, address: str) -> int:
+        """How many texts have not reached this address yet."""
+        box = self._boxes.get(same_email(address))
+        return len(box) if box else 0
+
+    def size(self) -> int:
+        """How many texts wait in all."""
+        return sum(map(len, self._boxes.values()))
+
+    def letters(self) -> list[Letter]:
+        """The letters that are on their way, or will be tried again."""
+        return [box.letter for box in self._flying.values() if box.letter]
+
+    def restore(self, mails: Iterable[tuple[Mail, str]], letters: Iterable[Letter]) -> None:
+        """Take up what the store held: mails with their addresses, letters (oldest first)."""
+        for letter in letters:
+            box = self._box(letter.address)
+            box.made.append(letter.made)
+            if letter.state == "waiting" and box.letter is None:
+                self._fly(box, letter)
+                self._schedule(box, letter.address, letter.due)
+            elif letter.state == "waiting":
+                self.post(letter, letter.due)
+        for mail, address in mails:
+            self.add(mail, address, 0.0)
+
+    def add(self, mail: Mail, address: str, now: float) -> Literal["queued", "held"]:
+        """Put a mail into its box: ``queued`` goes out at once, ``held`` waits for its window."""
+        box = self._box(address)
+        box.waiting.append(mail)
+        free = next_free(box.made, self._window)
+        if box.letter is None and not box.busy:
+            self._schedule(box, address, free)
+        at_once = box.letter is None and not box.busy and free <= now and len(box.waiting) == 1
+        return "queued" if at_once and self._judge(mail, now) == "send" else "held"
+
+    def post(self, letter: Letter, now: float) -> None:
+        """Send a letter that is no digest, at once and whatever the window."""
+        box = _Box()
+        self._fly(box, letter)
+        self._schedule(box, letter.address, now)
+
+    def due(self) -> float | None:
+        """When ``take`` will have something to do; None: not before something is added."""
+        while self._agenda and self._agenda[0][3].due != self._agenda[0][0]:
+            heappop(self._agenda)
+        return self._agenda[0][0] if self._agenda else None
+
+    def take(self, now: float) -> Draft | Letter | None:
+        """What is to be done now: a draft to freeze, or a letter to send. It is the taker's until it reports back."""
+        while (when := self.due()) is not None and when <= now:
+            _, _, address, box = heappop(self._agenda)
+            box.due = None
+            job = box.letter or self._draft(box, address, now)
+            if job is not None:
+                box.busy = True
+                return job
+            if box.waiting:
+                self._schedule(box, address, now + max(1.0, self._window))
+        return None
+
+    def _draft(self, box: _Box, address: str, now: float) -> Draft | None:
+        """The mails that may go now, all to the reader of the first, as many as one letter holds."""
+        chosen: list[Mail] = []
+        staying: list[Mail] = []
+        for mail in box.waiting:
+            fate = self._judge(mail, now)
+            if fate == "drop":
+                self._drop(mail)
+            elif fate == "send" and mail.reader == (chosen or [mail])[0].reader:
+                chosen.append(mail)
+            else:
+                staying.append(mail)
+        fitting = self._fits(chosen) if chosen else 0
+        box.waiting = deque(sorted(chosen[fitting:] + staying, key=lambda mail: mail.seq))
+        if not chosen:
+            return None
+        return Draft(
+            reader=chosen[0].reader, name=chosen[0].to, address=address, mails=tuple(chosen[:fitting]), made=now
+        )
+
+    def frozen(self, letter: Letter) -> None:
+        """The store has this letter, made from a draft that was taken."""
+        box = self._box(letter.address)
+        box.made.append(letter.made)
+        self._fly(box, letter)
+
+    def thaw(self, draft: Draft, now: float) -> None:
+        """The store would not have the letter: its mails wait again, for a window."""
+        box = self._box(draft.address)
+        box.waiting.extendleft(reversed(draft.mails))
+        box.busy = False
+        self._schedule(box, draft.address, now + max(1.0, self._window))
+
+    def outcome(self, letter: Letter, outcome: Outcome, now: float) -> Letter:
+        """How sending went; the letter as it is from now on: sent, failed, or waiting for its next try."""
+        box = self._flying[letter.message_id]
+        box.busy = False
+        due = now + min(RETRY_MIN * 2**letter.tries, RETRY_MAX)
+        match outcome.fate:
+            case Fate.SENT | Fate.SAVED:
+                letter = replace(letter, state="sent", content=b"", mails=())
+            case Fate.LATER if due < letter.expires:
+                letter = replace(letter, tries=letter.tries + 1, due=due, reply=outcome.reply)
+                box.letter = letter
+                self._schedule(box, letter.address, due)
+                return letter
+            case _:
+                letter = replace(letter, state="failed", reply=outcome.reply)
+        box.letter = None
+        del self._flying[letter.message_id]
+        if box.waiting:
+            self._schedule(box, letter.address, next_free(box.made, self._window))
+        return letter
+
+    def hurry(self, letter: Letter, now: float) -> None:
+        """Try a letter now that waits for its next try."""
+        box = self._flying[letter.message_id]
+        if not box.busy:
+            self._schedule(box, letter.address, now)
+
+    def revive(self, letter: Letter, now: float) -> Letter:
+        """Send a letter after all that had failed for good, in a box of its own; as it is from now on."""
+        letter = replace(letter, state="waiting", tries=0, due=now, expires=now + LETTER_LIFE)
+        self.post(letter, now)
+        return letter
+
+    def _fly(self, box: _Box, letter: Letter) -> None:
+        box.letter = letter
+        self._flying[letter.message_id] = box
+
+    def _schedule(self, box: _Box, address: str, when: float) -> None:
+        """Wake up for this box at this time, and not at any time said before."""
+        box.due = when
+        heappush(self._agenda, (when, next(self._order), address, box))

@@ -1,0 +1,171 @@
+"""The door: who may connect and who may come in under which name, before anything is stored.
+
+The door knows accounts, bans, codes and how many come from where. It does not know who is inside: whether a name is
+in use at this moment is the hub's to say.
+"""
+
+from collections import Counter
+from ipaddress import ip_address
+from random import Random
+
+from msgspec import UNSET, Struct
+
+from chatmail.core.accounts import Accounts, Bans, Codes
+from chatmail.core.limits import Limits
+from chatmail.core.names import BadEmail, BadName, check_email, check_name, same_email
+from chatmail.core.records import Account, Ban
+from chatmail.core.session import Challenge, Session
+from chatmail.core.wire import Code, Join, Refused
+
+
+class Entrant(Struct, frozen=True, kw_only=True):
+    """Somebody who may come in: under this name, with this account (None: a new one).
+
+    ``floor`` is the number after which they may see the account's direct messages, None for who proved nothing;
+    ``proven``: by a token or a code, not only by knowing name and address.
+    """
+
+    name: str
+    email: str
+    account: Account | None
+    floor: int | None
+    proven: bool = False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this peer is on this machine; limits by host do not count there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Door:
+    """Decides about connections and joins; every refusal is a ``Refused`` with a sentence for the person."""
+
+    def __init__(self, accounts: Accounts, bans: Bans, limits: Limits, random: Random) -> None:
+        self.accounts = accounts
+        self.bans = bans
+        self.limits = limits
+        self.codes = Codes(random, life=limits.code_life, tries=limits.code_tries, per_hour=limits.codes_per_hour)
+        self._connected = 0
+        self._outside: Counter[str] = Counter()  # hosts of connections that have not joined
+        self._inside: Counter[str] = Counter()
+
+    def knock(self, host: str, now: float) -> None:
+        """A connection from this host; raises Refused where there is no room, or the host is banned."""
+        limits = self.limits
+        ban = self.bans.find(now, host)
+        if ban is not None:
+            raise Refused(Code.BANNED, _banned(host, ban), final=True)
+        if self._connected >= limits.max_clients:
+            text = f"this server is full: {limits.max_clients:,} people are connected; try again later"
+            raise Refused(Code.SERVER_FULL, text, final=True)
+        if self._outside[host] >= limits.unjoined_per_ip and not is_loopback(host):
+            text = f"{limits.unjoined_per_ip} connections from {host} have not joined yet; let those join or end first"
+            raise Refused(Code.SERVER_FULL, text, final=True)
+        self._connected += 1
+        self._outside[host] += 1
+
+    def enter(self, host: str) -> None:
+        """A connection of this host has joined."""
+        self._less(self._outside, host)
+        self._inside[host] += 1
+
+    def depart(self, host: str, *, joined: bool) -> None:
+        """A connection of this host has ended."""
+        self._connected -= 1
+        self._less(self._inside if joined else self._outside, host)
+
+    @staticmethod
+    def _less(counter: Counter[str], host: str) -> None:
+        counter[host] -= 1
+        if not counter[host]:
+            del counter[host]
+
+    def examine(self, join: Join, host: str, now: float) -> Entrant:
+        """Judge a join by its name, address and token; raises Refused.
+
+        A name is refused before anything is said about the address, and nothing in the answer tells whether an
+        address is known.
+        """
+        try:
+            name = check_name(join.name)
+        except BadName as error:
+            raise Refused(Code.BAD_NAME, str(error), field="name") from None
+        try:
+            email = check_email(join.email)
+        except BadEmail as error:
+            raise Refused(Code.BAD_EMAIL, str(error), field="email") from None
+        ban = self.bans.find(now, host, name, email)
+        if ban is not None:
+            raise Refused(Code.BANNED, _banned(name, ban), final=True)
+        if not self._allowed(email):
+            text = f"{email} may not join here; ask the operator to allow it"
+            raise Refused(Code.NOT_ALLOWED, text, field="email")
+        if self._inside[host] >= self.limits.max_per_ip and not is_loopback(host):
+            text = f"{self.limits.max_per_ip} people from {host} are here already; try again later"
+            raise Refused(Code.SERVER_FULL, text, final=True)
+        account = self.accounts.find(name)
+        if account is None:
+            taken = self.accounts.taken_by(name)
+            if taken is not None:
+                raise Refused(Code.NAME_TAKEN, _taken(name, taken), field="name")
+        elif same_email(account.email) != same_email(email):
+            raise Refused(Code.NAME_TAKEN, _taken(name, name), field="name")
+        else:
+            name = account.name
+        floor = None
+        if account is not None and join.token is not UNSET:
+            floor = self.accounts.floor(account, join.token)
+        proven = floor is not None
+        if not proven and self.limits.trust_names and not self.limits.verify_email:
+            floor = 0
+        return Entrant(name=name, email=email, account=account, floor=floor, proven=proven)
+
+    def _allowed(self, email: str) -> bool:
+        allowed = self.limits.allowed_emails
+        address = same_email(email)
+        domain = address[address.rindex("@") :]
+        return not allowed or any(same_email(entry) in {address, domain} for entry in allowed)
+
+    def challenge(self, session: Session, join: Join, entrant: Entrant, now: float) -> Challenge:
+        """Give out a code for this join; raises Refused when the address has had enough of them."""
+        code = self.codes.issue(entrant.email, now)
+        if code is None:
+            text = (
+                f"{self.limits.codes_per_hour} codes went to {entrant.email} within the hour;"
+                " use the last one where it was asked for, or try again in an hour"
+            )
+            raise Refused(Code.TOO_FAST, text, field="email")
+        session.challenge = Challenge(join, code)
+        session.deadline = code.expires
+        return session.challenge
+
+    def verify(self, session: Session, attempt: str, now: float) -> Entrant:
+        """Judge the answer to a challenge; raises Refused, after the last try for good."""
+        challenge = session.challenge
+        if challenge is None:
+            raise Refused(Code.NOT_JOINED, "no code was asked for; join first")
+        right = challenge.code.matches(attempt, now)
+        if right or challenge.code.spent(now):
+            session.challenge = None
+        if right:
+            entrant = self.examine(challenge.join, session.host, now)
+            return Entrant(name=entrant.name, email=entrant.email, account=entrant.account, floor=0, proven=True)
+        if session.challenge is None:
+            text = "this code is not right, or too old, and cannot be tried again; join once more to get a new one"
+        else:
+            text = f"this code is not right; look for the newest mail ({challenge.code.tries} tries left)"
+        raise Refused(Code.WRONG_CODE, text, field="code")
+
+
+def _taken(name: str, by: str) -> str:
+    if name == by:
+        return f"the name {name!r} belongs to somebody with another address; take another name"
+    return f"the name {name!r} looks like {by!r}, which is taken; take another name"
+
+
+def _banned(who: str, ban: Ban) -> str:
+    reason = f": {ban.reason}" if ban.reason else ""
+    return f"{who} is banned here{reason}"

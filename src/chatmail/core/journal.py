@@ -1,0 +1,154 @@
+"""The journal: every entry once, as the bytes that go out, numbered 1, 2, 3 …
+
+It is the one structure behind fan-out, history, resume and slow readers. A reader is nothing but a cursor, the
+number of the last entry it has; the journal never knows who reads it.
+
+    number   …  41      42      43      44      45
+             ┌───────┬───────┬───────┬───────┬───────┐
+    bytes  … │  all  │  all  │ a ↔ b │  all  │  all  │   append ->
+             └───────┴───────┴───────┴───────┴───────┘
+                         ↑ cursor 42
+    read by c: 44 45          the very bytes object that everyone else at 42 or 43 gets
+    read by a: 43 44 45       its own cut, ending at the same place, so that a is in step again
+
+The oldest entries fall off at the front. A cursor that points before the front cannot be read any more: ``Lagged``.
+
+Invariants: numbers are consecutive; ``first - 1 <= last``; what one read hands out is at most READ_MAX bytes or one
+entry; reads end at places that do not depend on where they start.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
+from heapq import merge
+
+READ_MAX = 64 * 1024
+"""Most bytes one read hands out, an entry that is longer by itself excepted."""
+ENTRIES_MAX = 10_000
+BYTES_MAX = 16 * 1024 * 1024
+
+
+class Lagged(Exception):  # noqa: N818 - a state, not a fault
+    """The cursor points at entries that the journal no longer holds."""
+
+
+class Journal:
+    """An append-only run of encoded frames, bounded in entries and bytes.
+
+    Args:
+        last: the number of the last entry there ever was; the next one is ``last + 1``.
+        entries_max, bytes_max: how much is kept; the newest entry is kept whatever its size.
+    """
+
+    def __init__(self, last: int = 0, *, entries_max: int = ENTRIES_MAX, bytes_max: int = BYTES_MAX) -> None:
+        self.last = last
+        self.first = last + 1
+        self.size = 0
+        self._entries_max = entries_max
+        self._bytes_max = bytes_max
+        self._data: dict[int, bytes] = {}
+        self._audience: dict[int, tuple[int, ...]] = {}  # of entries that are not open to all
+        self._private: dict[int, deque[int]] = {}  # account -> the numbers of those it may see
+        self._said: deque[int] = deque()  # open entries that are worth telling a newcomer
+        # A block is a run of entries of at most READ_MAX bytes; reads end where blocks do.
+        self._block_ends: list[int] = []
+        self._block_size = 0
+        self._reads: dict[int, tuple[bytes, int]] = {}  # what is open after a cursor, until the next append
+
+    def append(self, data: bytes, audience: tuple[int, ...] | None = None, *, said: bool = True) -> int:
+        """Add one encoded frame and return its number.
+
+        Args:
+            data: the bytes, newline included.
+            audience: the accounts that may see it, None for everybody.
+            said: whether it belongs to the history that a newcomer is shown.
+        """
+        if self._block_size + len(data) > READ_MAX and self._block_size:
+            self._block_ends.append(self.last)
+            self._block_size = 0
+        self._block_size += len(data)
+        self.last = number = self.last + 1
+        self._data[number] = data
+        self.size += len(data)
+        if audience is not None:
+            self._audience[number] = audience
+            for account in set(audience):
+                self._private.setdefault(account, deque()).append(number)
+        elif said:
+            self._said.append(number)
+        self._reads.clear()
+        while self.last - self.first >= self._entries_max or (self.size > self._bytes_max and self.first < number):
+            self._drop_first()
+        return number
+
+    def _drop_first(self) -> None:
+        number = self.first
+        self.first = number + 1
+        self.size -= len(self._data.pop(number))
+        if self._said and self._said[0] == number:
+            self._said.popleft()
+        for account in set(self._audience.pop(number, ())):
+            private = self._private[account]
+            private.popleft()
+            if not private:
+                del self._private[account]
+        # Rarely, and many at once: the front of a list is dear.
+        if len(self._block_ends) > 1024 and self._block_ends[512] < number:
+            del self._block_ends[:512]
+
+    def read(self, cursor: int, account: int) -> tuple[bytes, int]:
+        """What this account may see after its cursor, up to READ_MAX bytes, and the cursor after that.
+
+        The bytes may be empty though the cursor moves, where all entries were for others. Raises Lagged.
+        """
+        shared = self._reads.get(cursor) or self._read_open(cursor)
+        private = self._private.get(account)
+        if private is None or private[-1] <= cursor:
+            return shared
+        end = shared[1]
+        audience = self._audience
+        return b"".join(
+            self._data[number]
+            for number in range(cursor + 1, end + 1)
+            if number not in audience or account in audience[number]
+        ), end
+
+    def _read_open(self, cursor: int) -> tuple[bytes, int]:
+        """What is open to all after a cursor; one bytes object for all cursors with the same open entry next."""
+        if cursor < self.first - 1:
+            raise Lagged
+        end = self._end_of_block(cursor)
+        start = cursor
+        while start < end and start + 1 in self._audience:
+            start += 1
+        result = self._reads.get(start)
+        if result is None:
+            numbers = range(start + 1, end + 1)
+            open_to_all = b"".join(self._data[number] for number in numbers if number not in self._audience)
+            result = self._reads[start] = (open_to_all, end)
+        self._reads[cursor] = result
+        return result
+
+    def _end_of_block(self, cursor: int) -> int:
+        at = bisect_right(self._block_ends, cursor)
+        return self._block_ends[at] if at < len(self._block_ends) else self.last
+
+    def history(self, account: int, count: int, *, unseen: int, floor: int) -> Iterator[bytes]:
+        """What a newcomer is told: the last ``count`` things said that this account may see, oldest first.
+
+        Its own direct messages after the number ``unseen`` come too, however long ago they were; none up to ``floor``
+        ever does.
+        """
+        own = [number for number in self._private.get(account, ()) if number > floor]
+        recent = [self._said[at] for at in range(max(0, len(self._said) - count), len(self._said))]
+        told = set(list(merge(recent, own))[-count:] if count else ())
+        told.update(number for number in own if number > unseen)
+        return (self._data[number] for number in sorted(told))
+
+    def unseen(self, account: int, seen: int) -> int:
+        """How many of its direct messages in the journal come after this number."""
+        return sum(number > seen for number in self._private.get(account, ()))
+
+    def lag(self, cursor: int) -> int:
+        """How many entries are after this cursor."""
+        return self.last - cursor

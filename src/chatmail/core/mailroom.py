@@ -1,0 +1,177 @@
+"""The mailroom: direct messages become mails, and their authors learn what became of them.
+
+It joins three things: the digest (when), the store (every step is a Change) and the people (receipts). Mails are
+sent by somebody else, who takes jobs here and reports back.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import UNSET, UnsetType
+
+from chatmail.core.digest import Digest
+from chatmail.core.records import (
+    Account,
+    Change,
+    Draft,
+    Failure,
+    Fate,
+    Gone,
+    Letter,
+    Mail,
+    Outcome,
+    Snapshot,
+)
+from chatmail.core.wire import Code, MailState, Receipt, Refused
+
+if TYPE_CHECKING:
+    from chatmail.core.hub import Hub
+
+
+class Mailroom:
+    """Everything between a direct message and its email.
+
+    Args:
+        hub: whose people these are; changes go through it.
+        snapshot: what waited when the server last ended.
+        fits: how many of these mails go into one letter.
+        post: tells the one who sends that there may be something to take.
+    """
+
+    def __init__(
+        self, hub: "Hub", snapshot: Snapshot, fits: Callable[[Sequence[Mail]], int], post: Callable[[], None]
+    ) -> None:
+        self._hub = hub
+        self._post = post
+        self.digest = Digest(hub.limits.mail_window, fits, self._judge, self._dropped)
+        self.dead: dict[str, Letter] = {
+            letter.message_id: letter for letter in snapshot.letters if letter.state == "failed"
+        }
+        self.sent = 0
+        self._failures: dict[int, list[Receipt]] = {}
+        for failure in snapshot.failures:
+            self._failures.setdefault(failure.author, []).append(failure.receipt)
+        mails = [(mail, hub.accounts.get(mail.reader)) for mail in snapshot.mails]
+        self.digest.restore([(mail, reader.email) for mail, reader in mails if reader], snapshot.letters)
+
+    def check_room(self, reader: Account, id: str | UnsetType) -> None:
+        """Raise Refused when too many texts wait for this person already."""
+        limit = self._hub.limits.mails_waiting
+        if self.digest.waiting(reader.email) >= limit:
+            text = f"{limit:,} messages wait to be mailed to {reader.name}; try again when some have gone out"
+            raise Refused(Code.TOO_FAST, text, id=id)
+
+    def add(self, mail: Mail, reader: Account, now: float) -> None:
+        """The store has this mail: it takes its way, and its author is told."""
+        state = self.digest.add(mail, reader.email, now)
+        self.tell(mail, state)
+        self._post()
+
+    def tell(self, mail: Mail, state: MailState, detail: str = "") -> bool:
+        """Send the author of a mail a receipt; False when they are not connected."""
+        return self._hub.owe(mail.author, self._receipt(mail, state, detail))
+
+    def _receipt(self, mail: Mail, state: MailState, detail: str) -> Receipt:
+        online = self._hub.session_of(mail.reader) is not None
+        return Receipt(id=mail.id, seq=mail.seq, to=mail.to, online=online, mail=state, detail=detail or UNSET)
+
+    def _judge(self, mail: Mail, now: float) -> Literal["send", "drop", "wait"]:
+        """What the reader's own choice makes of a waiting mail."""
+        reader = self._hub.accounts.get(mail.reader)
+        if reader is None or reader.notify == "never":
+            return "drop"
+        if reader.notify == "always":
+            return "send"
+        if reader.seen >= mail.seq:
+            return "drop"
+        waited = now >= mail.time.timestamp() + self._hub.limits.mail_window
+        return "send" if waited and self._hub.is_away(reader, now) else "wait"
+
+    def _dropped(self, mail: Mail) -> None:
+        gone = Gone(table="mail", key=mail.seq)
+        self._hub.submit(Change(rows=(gone,), then=lambda _: self._drop_told(mail)))
+
+    def _drop_told(self, mail: Mail) -> None:
+        self.tell(mail, "off", "it was read in the chat, or its reader wants no mail")
+
+    def forget(self, reader: Account) -> None:
+        """What still waits for somebody who is forgotten is dropped when its time comes; failures are nobody's."""
+        self._failures.pop(reader.id, None)
+
+    def send(self, letter: Letter, now: float) -> None:
+        """Send a letter that is no digest, at once."""
+        self.digest.post(letter, now)
+        self._post()
+
+    # For the one who sends.
+
+    def take(self, now: float) -> Draft | Letter | None:
+        """The next thing to do: a draft to compose and ``freeze``, or a letter to send."""
+        return self.digest.take(now)
+
+    def freeze(self, draft: Draft, letter: Letter, then: Callable[[bool], None], now: float) -> None:
+        """Have the letter made from a draft stored; ``then`` hears whether it is, and may be sent."""
+
+        def stored(_: int | None) -> None:
+            self.digest.frozen(letter)
+            then(True)
+
+        def refused(why: str) -> None:
+            self._hub.tell(f"mail to {letter.address} waits: {why}")
+            self.digest.thaw(draft, now)
+            then(False)
+
+        gone = tuple(Gone(table="mail", key=mail.seq) for mail in letter.mails)
+        self._hub.submit(Change(rows=(letter, *gone), then=stored, failed=refused))
+
+    def outcome(self, letter: Letter, outcome: Outcome, now: float) -> None:
+        """A letter was sent, or not: store it, tell the authors, and the operator when it is their business."""
+        after = self.digest.outcome(letter, outcome, now)
+        state: MailState = "held"
+        match after.state:
+            case "sent":
+                self.sent += 1
+                state = "saved" if outcome.fate is Fate.SAVED else "sent"
+            case "failed":
+                state = "failed"
+        if after.state != "sent" and after.tries <= 1:
+            doing = "is given up" if state == "failed" else "will be tried again"
+            self._hub.tell(f"mail to {letter.address} {doing}: {outcome.detail} [{outcome.reply}]")
+        self._post()
+        if letter.reader is None:
+            return
+
+        def stored(_: int | None) -> None:
+            if after.state == "failed":
+                self.dead[after.message_id] = after
+            if after.state != "waiting" or after.tries == 1:
+                for mail in letter.mails:
+                    self._report(mail, state, outcome.detail if state != "sent" else "")
+
+        self._hub.submit(Change(rows=(after,), then=stored))
+
+    def _report(self, mail: Mail, state: MailState, detail: str) -> None:
+        if not self.tell(mail, state, detail) and state == "failed":
+            receipt = self._receipt(mail, state, detail)
+            row = Failure(author=mail.author, receipt=receipt)
+            self._hub.submit(
+                Change(rows=(row,), then=lambda _: self._failures.setdefault(mail.author, []).append(receipt))
+            )
+
+    def confess(self, author: int) -> None:
+        """Tell somebody who just came in which of their mails failed meanwhile."""
+        for receipt in self._failures.pop(author, ()):
+            self._hub.owe(author, receipt)
+            self._hub.submit(Change(rows=(Gone(table="failure", key=receipt.seq),)))
+
+    def retry(self, now: float, message_id: str | None = None) -> int:
+        """Try letters again now: those waiting for their next try and the dead, or the one with this id."""
+        waiting = [letter for letter in self.digest.letters() if message_id in (None, letter.message_id)]
+        dead = [letter for letter in self.dead.values() if message_id in (None, letter.message_id)]
+        for letter in waiting:
+            self.digest.hurry(letter, now)
+        for letter in dead:
+            revived = self.digest.revive(self.dead.pop(letter.message_id), now)
+            self._hub.submit(Change(rows=(revived,)))
+        self._post()
+        return len(waiting) + len(dead)

@@ -1,0 +1,198 @@
+r"""Names and email addresses: which are accepted, and which count as the same.
+
+A name is shown in NFKC as its owner wrote it, and compared in two ways:
+
+    fold      "Straße", "STRASSE"             the same name: both reach the same person
+    skeleton  "Bill", "BiII", "Вill", "B1ll"  look-alikes: they cannot exist side by side
+
+Equal folds have equal skeletons, because a skeleton is made from the fold alone. So a character has the same look in
+both cases: ``i`` and ``l`` count as one, since a capital I looks like an l. A character whose cases pass for
+*different* ASCII letters (the Greek nu: N and v) counts as the capital's; the other case is refused among Latin
+letters.
+
+A mistake is answered by ``BadName`` or ``BadEmail``, whose text is for the person who made it. Nothing else is raised,
+whatever the text.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from chatmail.core.lookalikes import TABLE, TWO_FACED
+
+NAME_MAX = 32
+"""Longest name, in characters after NFKC."""
+RESERVED = frozenset({"server", "admin", "root", "system", "everyone", "all", "here"})
+"""Names that nobody may have, in any spelling: they would pass for the operator, or for everybody."""
+
+LOCAL_MAX = 64
+"""Longest part before the @, in characters (RFC 5321, 4.5.3.1.1)."""
+DOMAIN_MAX = 255
+"""Longest part after the @, in characters (RFC 5321, 4.5.3.1.2)."""
+EMAIL_MAX = 254
+"""Longest address, in characters: a path of 256 less its angle brackets (RFC 5321, 4.5.3.1.3)."""
+
+_QUOTED_MAX = 40
+
+# Letters by their category, but without any ink: the Hangul fillers (Default_Ignorable_Code_Point).
+_BLANK = frozenset("\u115f\u1160")
+
+# The letters that look like an i when small, as people see them: "Ali" does not look like "all".
+_DOTTED = str.maketrans(dict.fromkeys("iıі", "j"))
+
+# HTML Living Standard, 4.10.5.1.5 "Email state": the definition of a valid email address.
+_EMAIL = re.compile(
+    r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+"
+    r"@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*"
+)
+_LOCAL = re.compile(_EMAIL.pattern.partition("@")[0])
+
+
+class BadName(ValueError):  # noqa: N818 - it says what is bad, as the wire's code does
+    """A text that is no name; ``str()`` says why, to the person who typed it."""
+
+
+class BadEmail(ValueError):  # noqa: N818
+    """A text that is no email address; ``str()`` says why, to the person who typed it."""
+
+
+def check_name(text: str) -> str:
+    """The name as it will be shown: in NFKC, its case kept.
+
+    Raises:
+        BadName: it is too long, holds something else than letters, digits, ``_ . -``, or is reserved.
+    """
+    name = _nfkc(text)
+    if not name:
+        raise BadName(f"a name is missing: it has 1 to {NAME_MAX} letters, digits, _ . -")
+    quoted = _quote(text)
+    if len(name) > NAME_MAX:
+        raise BadName(
+            f"{quoted} is too long for a name: it has {len(name):,} characters, at most {NAME_MAX} are allowed"
+        )
+    for char in name:
+        if not (_is_alphanumeric(char) or char in "_.-"):
+            raise BadName(f"{quoted} is no name: it holds {_describe(char)}; letters, digits and _ . - are allowed")
+    if not _is_alphanumeric(name[0]):
+        raise BadName(f"{quoted} is no name: it starts with {_describe(name[0])}; the first is a letter or a digit")
+    masked = next((char for char in name if char in TWO_FACED), None)
+    if masked and any(char.isascii() and char.isalpha() for char in name):
+        raise BadName(f"{quoted} is no name: among Latin letters {_describe(masked)} passes for another one")
+    if reserved := _reserved(name):
+        like = "is" if fold(name) == reserved else f"looks like {reserved!r}, which is"
+        raise BadName(f"{quoted} {like} reserved; choose another name")
+    return name
+
+
+def fold(name: str) -> str:
+    """What two names are compared by: NFKC and casefold, until neither changes anything."""
+    folded = _nfkc(_nfkc(name).casefold())
+    return folded if folded == name else fold(folded)
+
+
+def skeleton(name: str) -> str:
+    """What names that look alike have in common (UTS 39, section 4, after folding); never shown to anybody."""
+    return _nfd(_nfd(fold(name)).translate(TABLE))
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """The one of these names that was perhaps meant: one that looks the same, or else is spelled nearly so."""
+    by_fold = {fold(other): other for other in names}
+    look = skeleton(name)
+    for other in by_fold.values():
+        if skeleton(other) == look:
+            return other
+    near = get_close_matches(fold(name)[: 2 * NAME_MAX], by_fold, n=1)
+    return by_fold[near[0]] if near else None
+
+
+def check_email(text: str) -> str:
+    """The address with its domain in lower case; the part before the @ stays as it is (RFC 5321, 2.4).
+
+    Raises:
+        BadEmail: it is no address by the HTML Living Standard, has no dot in its domain, or is too long.
+    """
+    if mistake := _email_mistake(text):
+        raise BadEmail(f"{_quote(text)} is no email address: {mistake}" if text else mistake)
+    local, _, domain = text.partition("@")
+    return f"{local}@{domain.lower()}"
+
+
+def same_email(email: str) -> str:
+    """What two addresses are compared by: the whole address without case.
+
+    Mail servers may tell Bob@x.org from bob@x.org (RFC 5321, 2.4), but hardly any does. People write either, and one
+    mailbox must not count as several: in bans, in limits, and as the owner of a name.
+    """
+    return email.casefold()
+
+
+def mask_email(email: str) -> str:
+    """An address that only its owner recognizes, as in ``j***@example.org``."""
+    local, _, domain = email.rpartition("@")
+    return f"{local[:1] if len(local) > 1 else ''}***@{domain}"
+
+
+def _nfkc(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
+def _nfd(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
+
+
+def _is_alphanumeric(char: str) -> bool:
+    category = unicodedata.category(char)
+    return (category[0] == "L" or category == "Nd") and char not in _BLANK
+
+
+def _reserved(name: str) -> str | None:
+    """The reserved name that this one is, or looks like."""
+    looks = {skeleton(reserved): reserved for reserved in RESERVED}
+    # By its skeleton an i counts as an l, which would take their name from all who are called Ali.
+    reserved = looks.get(skeleton(name))
+    if reserved == "all" and skeleton(name.translate(_DOTTED)) != skeleton(name):
+        return None
+    return reserved
+
+
+def _email_mistake(text: str) -> str | None:
+    """What is wrong with an address, None when nothing is."""
+    if not text:
+        return "an email address is missing: it looks like name@example.org"
+    if len(text) > EMAIL_MAX:
+        return f"it has {len(text):,} characters, at most {EMAIL_MAX} are allowed"
+    for char in text:
+        if char.isspace() or not (char.isascii() and char.isprintable()):
+            return f"it holds {_describe(char)}; only the letters a to z, digits and some signs are allowed"
+    local, at, domain = text.partition("@")
+    if not at:
+        return "there is no @ in it, as in name@example.org"
+    if "@" in domain:
+        return "there is more than one @ in it; write a single address, as in name@example.org"
+    if not local:
+        return "before the @ comes the name of a mailbox, as in name@example.org"
+    if len(local) > LOCAL_MAX:
+        return f"before the @ there are {len(local)} characters, at most {LOCAL_MAX} are allowed"
+    if not _LOCAL.fullmatch(local):
+        return "before the @ there are only letters, digits and the signs .!#$%&'*+/=?^_`{|}~- allowed"
+    if "." not in domain:
+        return "after the @ comes a domain with a dot, as in name@example.org"
+    if not _EMAIL.fullmatch(text):
+        return (
+            "after the @ comes a domain, as in name@example.org: parts of 1 to 63 letters, digits and hyphens, "
+            "with single dots between them and no hyphen at the ends of a part"
+        )
+    return None
+
+
+def _quote(text: str) -> str:
+    """A text in quotes on one line, without anything that could disturb a terminal, and not too long."""
+    return repr(text if len(text) <= _QUOTED_MAX else text[: _QUOTED_MAX - 1] + "…")
+
+
+def _describe(char: str) -> str:
+    """The code point of a character and its name, as in ``U+0020 SPACE``."""
+    return f"U+{ord(char):04X} {unicodedata.name(char, 'CONTROL' if unicodedata.category(char) == 'Cc' else 'UNNAMED')}"

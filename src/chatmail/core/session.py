@@ -1,0 +1,124 @@
+"""One connection as the hub sees it: whose it is, how far it has read, and what it is still owed.
+
+What a session is owed leaves in this order: its ``prologue`` (welcome and history), the journal after its
+``cursor``, and its answers. An answer waits for two things: that the store has answered everything the session sent
+before it (``ticket``), and that the session has read the journal as far as it went then.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from chatmail.core.accounts import Code
+from chatmail.core.records import Account
+from chatmail.core.wire import Frame, Join, encode
+
+OWED_MAX = 256 * 1024
+"""A session that is owed more than so many bytes of answers is not read until it has taken them."""
+
+
+class Challenge:
+    """A join that waits for its code."""
+
+    def __init__(self, join: Join, code: Code) -> None:
+        self.join = join
+        self.code = code
+
+
+class Session:
+    """A reader of the journal, and a writer of frames."""
+
+    __slots__ = (
+        "_answers",
+        "_held",
+        "_size",
+        "account",
+        "active",
+        "bad_frames",
+        "blocked",
+        "challenge",
+        "closing",
+        "cursor",
+        "deadline",
+        "deaf",
+        "floor",
+        "gone",
+        "heard",
+        "host",
+        "join_errors",
+        "looking_up",
+        "pings",
+        "prologue",
+        "ticket",
+    )
+
+    def __init__(self, host: str, now: float, deadline: float) -> None:
+        self.host = host
+        self.account: Account | None = None
+        self.cursor = 0
+        self.floor = 0
+        """Direct messages up to this number are not for this session's eyes."""
+        self.prologue: deque[bytes] = deque()
+        self.ticket = 0
+        """The last change that was submitted on its behalf."""
+        self.blocked = False
+        """A join or a leave is with the store: what the session sends now must wait for the answer."""
+        self.challenge: Challenge | None = None
+        self.looking_up = False
+        """The store looks for what left the journal: nothing after it goes out yet."""
+        self.closing = False
+        """It gets what it is owed now, then the connection closes."""
+        self.gone = False
+        self.heard = now
+        """When something last came in, or when the server last stopped being deaf."""
+        self.deaf = False
+        """The server does not read it at the moment: its silence means nothing."""
+        self.active = now
+        """When something other than a ping last came in."""
+        self.pings = False
+        self.deadline = deadline
+        self.bad_frames = 0
+        self.join_errors = 0
+        self._held: deque[tuple[int, Callable[[], Frame]]] = deque()
+        self._answers: deque[tuple[int, bytes]] = deque()
+        self._size = 0
+
+    def answer(self, frame: Frame, after: int) -> None:
+        """Owe it a frame, once it has read up to the number ``after``."""
+        data = encode(frame)
+        self._size += len(data)
+        self._answers.append((after, data))
+
+    def hold(self, make: Callable[[], Frame]) -> None:
+        """Owe it an answer that is made when the store has answered what was submitted so far."""
+        self._held.append((self.ticket, make))
+
+    def settle(self, ticket: int, after: int) -> bool:
+        """The store has answered everything up to this ticket; whether something waited for that and is due now."""
+        some = False
+        while self._held and self._held[0][0] <= ticket:
+            self.answer(self._held.popleft()[1](), after)
+            some = True
+        return some
+
+    def owed(self) -> bool:
+        """Whether there are answers that have not gone out."""
+        return bool(self._answers)
+
+    @property
+    def overfull(self) -> bool:
+        """Whether so much is owed that it should not ask for more."""
+        return self._size > OWED_MAX
+
+    def answers(self) -> bytes:
+        """Take the answers that are due at the cursor."""
+        due = b""
+        while self._answers and self._answers[0][0] <= self.cursor:
+            due += self._answers.popleft()[1]
+        self._size -= len(due)
+        return due
+
+    def farewell(self, frame: Frame, after: int) -> None:
+        """Owe it a frame, and nothing after that."""
+        self._held.clear()
+        self.answer(frame, after)
+        self.closing = True

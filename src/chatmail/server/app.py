@@ -1,0 +1,195 @@
+"""``chatmail-server``: settings become parts, the parts run, and at the end everything is put away.
+
+The only place that knows all the parts.
+"""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import ssl
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+from random import SystemRandom
+
+from chatmail import __version__
+from chatmail.core.hub import Hub
+from chatmail.core.limits import Limits
+from chatmail.core.operator import Operator
+from chatmail.core.records import Draft, Letter
+from chatmail.server.console import Console
+from chatmail.server.engine import Engine
+from chatmail.server.letters import compose, compose_code, fits
+from chatmail.server.listener import Listener
+from chatmail.server.mailers import Mailer, OutboxMailer, SmtpMailer
+from chatmail.server.postman import Postman
+from chatmail.server.settings import Settings, SettingsError, load
+from chatmail.server.stores.memory import MemoryStore
+
+SMTP_CONNECTIONS = 3
+MAIL_TIME = 5.0
+"""How long mail that is due has to go out at the end, in seconds."""
+
+SPARE_DESCRIPTORS = 64
+
+_log = logging.getLogger("chatmail")
+
+
+def main() -> None:
+    """Run the server; the exit status is 0 after a quit, 2 for wrong settings, 1 when it could not start."""
+    try:
+        settings = load(sys.argv[1:], os.environ, Path.cwd())
+    except SettingsError as error:
+        sys.exit(_complain(str(error), 2))
+    try:
+        asyncio.run(serve(settings))
+    except OSError as error:
+        sys.exit(_complain(f"chatmail-server cannot start: {error}", 1))
+
+
+def _complain(text: str, status: int) -> int:
+    print(text, file=sys.stderr)
+    return status
+
+
+async def serve(settings: Settings) -> None:
+    """Run the server until the operator, or a signal, ends it. Raises OSError when it cannot listen."""
+    console = Console()
+    with console.logging():
+        await _serve(settings, console)
+
+
+async def _serve(settings: Settings, console: Console) -> None:
+    clock = time.time
+    store = MemoryStore(settings.keep_days)
+    snapshot = await store.open()
+    engine = Engine(store, clock)
+    postman = Postman(_mailers(settings), partial(_compose, settings, snapshot.epoch), clock)
+    hub = Hub(
+        snapshot,
+        _limits(settings),
+        random=SystemRandom(),
+        wake=engine.wake,
+        post=postman.wake,
+        tell=_log.info,
+        fits=fits,
+        code_letter=partial(_code_letter, settings, count(1), snapshot.epoch),
+    )
+    hub.motd = hub.motd or settings.motd
+    listener = Listener(hub, settings.rate, clock)
+    _allow_descriptors(settings.max_clients)
+    port = await listener.open(settings.chat_host, settings.chat_port, _tls(settings))
+    for line in _opening(settings, port):
+        _log.info(line)
+    for warning in settings.warnings:
+        _log.warning(warning)
+    end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end.set)
+    async with asyncio.TaskGroup() as parts:  # a part that fails ends the server, loudly
+        running = [
+            parts.create_task(engine.run(hub), name="engine"),
+            parts.create_task(postman.run(hub.mailroom), name="postman"),
+            parts.create_task(console.run(Operator(hub), clock, end.set), name="console"),
+        ]
+        await end.wait()
+        _log.info("going down: telling people, sending what mail is due")
+        await listener.close()
+        await _finish_mail(postman, hub)
+        for part in running:
+            part.cancel()
+    await store.close()
+
+
+async def _finish_mail(postman: Postman, hub: Hub) -> None:
+    """Give mail that is due a few seconds, and say what became of it."""
+    try:
+        async with asyncio.timeout(MAIL_TIME):
+            await postman.idle(hub.mailroom)
+    except TimeoutError:
+        _log.warning("the mail server takes longer than %g s", MAIL_TIME)
+    _log.info("%d mails sent, %d messages still to be mailed", hub.mailroom.sent, hub.mailroom.digest.size())
+
+
+def _opening(settings: Settings, port: int) -> list[str]:
+    """What the operator reads first."""
+    smtp = settings.smtp
+    mail = (
+        f"mail goes out through {smtp.host}:{smtp.port}"
+        if smtp
+        else f"no mail account: mails become files in {settings.outbox}/"
+    )
+    return [
+        f"chatmail {__version__} listens on {settings.chat_host} port {port}"
+        + (", with TLS" if settings.tls_on else ""),
+        mail,
+        "what is said is kept in memory only, until the server ends",
+        "/help lists the commands",
+    ]
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        history=settings.history,
+        presence_max=settings.presence_max,
+        max_clients=settings.max_clients,
+        max_per_ip=settings.max_per_ip,
+        allowed_emails=settings.allowed_emails,
+        verify_email=settings.verify_email,
+        trust_names=settings.loopback,
+        mail_window=settings.mail_window,
+    )
+
+
+def _mailers(settings: Settings) -> list[Mailer]:
+    smtp = settings.smtp
+    if smtp is None:
+        return [OutboxMailer(settings.outbox)]
+    return [SmtpMailer(smtp, settings.sender_email, settings.password) for _ in range(SMTP_CONNECTIONS)]
+
+
+def _compose(settings: Settings, epoch: str, draft: Draft) -> Letter:
+    return compose(draft, settings.sender_email, epoch)
+
+
+def _code_letter(
+    settings: Settings,
+    numbers: Iterator[int],
+    epoch: str,
+    address: str,
+    name: str,
+    code: str,
+    made: float,
+    expires: float,
+) -> Letter:
+    key = f"{epoch}.{next(numbers)}"
+    return compose_code(address, name, code, settings.sender_email, made, expires, key)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.tls_on or settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    return context
+
+
+def _allow_descriptors(clients: int) -> None:
+    """Raise the limit of open files to what so many clients need, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = clients + SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+if __name__ == "__main__":
+    main()

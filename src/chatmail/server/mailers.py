@@ -1,0 +1,268 @@
+"""Mailers: one letter goes in, one ``Outcome`` comes out.
+
+``SmtpMailer`` hands letters to a mail server, ``OutboxMailer`` writes them into a folder. Whatever a mail server, the
+network or a disk does becomes an outcome: SENT or SAVED; FAILED where the server refuses this message or this reader
+for good; LATER for all the rest. What is the operator's to mend (a wrong password, a certificate, a sender the server
+does not take) is LATER too: it is not the message's fault, and the letter waits.
+
+The outcome's ``detail`` is our own sentence, for whoever wrote the message. The server's own words go into ``reply``,
+for the operator alone: they may name mailboxes and accounts. They are made harmless for a terminal.
+"""
+
+import asyncio
+import os
+import re
+import socket
+import ssl
+import tempfile
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+import aiosmtplib
+from aiosmtplib.errors import (
+    SMTPAuthenticationError,
+    SMTPConnectError,
+    SMTPDataError,
+    SMTPException,
+    SMTPRecipientRefused,
+    SMTPResponseException,
+    SMTPSenderRefused,
+    SMTPServerDisconnected,
+)
+
+from chatmail.core.records import Fate, Letter, Outcome
+from chatmail.server.settings import Smtp
+
+DEADLINE = 60.0
+"""The whole of one send, from the name lookup to the last reply, in seconds."""
+IDLE = 30.0
+"""An unused connection is closed after this, in seconds; a server does it after 5 minutes (RFC 5321, 4.5.3.2.7)."""
+REPLY_MAX = 500
+"""Longest reply kept for the operator, in characters."""
+
+# About the account, at whatever command: AUTH is required, too weak, refused (RFC 4954, section 6).
+_ACCOUNT = frozenset({530, 534, 535, 538})
+_TOO_BIG = 552
+# Congestion, "useful only as a persistent transient error" (RFC 3463, 3.5); Gmail says it when a day's mails are spent.
+_CONGESTION = "5.4.5"
+_ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)", re.ASCII)
+
+
+class Mailer(Protocol):
+    """Sends letters."""
+
+    async def send(self, letter: Letter) -> Outcome:
+        """Send it. Nothing a server or disk does is raised: only a bug, or the end of the task."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is open; a later ``send`` opens it again."""
+        ...
+
+
+class SmtpMailer:
+    """Hands letters to a mail server, one at a time, over one connection that is kept a while for the next.
+
+    Args:
+        smtp: where, and what makes it safe; without TLS only where that says "none".
+        sender: the envelope's sender, and the user name.
+        password: empty: no login.
+        deadline: seconds for one whole send.
+        idle: seconds after which a connection that is not used is closed.
+        tls_context: whom to trust; None: whom this system trusts, under the name of the host.
+    """
+
+    def __init__(
+        self,
+        smtp: Smtp,
+        sender: str,
+        password: str = "",
+        *,
+        deadline: float = DEADLINE,
+        idle: float = IDLE,
+        tls_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._smtp = smtp
+        self._sender = sender
+        self._password = password
+        self._deadline = deadline
+        self._idle = idle
+        self._tls_context = tls_context
+        self._connection: aiosmtplib.SMTP | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._turn = asyncio.Lock()
+
+    async def send(self, letter: Letter) -> Outcome:
+        """Send it within the deadline: SENT, LATER or FAILED."""
+        async with self._turn:
+            if self._expiry:
+                self._expiry.cancel()
+            try:
+                async with asyncio.timeout(self._deadline):
+                    reply = await self._transact(letter)
+            except (SMTPException, OSError) as error:
+                self._drop()
+                return _outcome(error)
+            except BaseException:
+                self._drop()  # its next reply would be the answer to a question nobody remembers
+                raise
+            self._expiry = asyncio.get_running_loop().call_later(self._idle, self._hang_up)
+            return Outcome(fate=Fate.SENT, reply=one_line(reply))
+
+    async def close(self) -> None:
+        """Close the connection, after the letter that is on its way."""
+        async with self._turn:
+            self._hang_up()
+
+    async def _transact(self, letter: Letter) -> str:
+        """One mail transaction (RFC 5321, 3.3); the server's last reply."""
+        connection = await self._reuse() or await self._begin()
+        await connection.rcpt(letter.address)
+        code, text = await connection.data(letter.content)
+        return f"{code} {text}"
+
+    async def _reuse(self) -> aiosmtplib.SMTP | None:
+        """The connection there is, if the server still takes a mail over it; nothing is lost if it does not."""
+        if self._connection is None:
+            return None
+        try:
+            await self._connection.mail(self._sender)
+        except (SMTPException, ConnectionError):
+            self._drop()
+        return self._connection
+
+    async def _begin(self) -> aiosmtplib.SMTP:
+        """A new connection, safe and logged in as it should be, that has taken our address as the sender."""
+        self._connection = connection = aiosmtplib.SMTP(
+            hostname=self._smtp.host,
+            port=self._smtp.port,
+            use_tls=self._smtp.security == "tls",
+            start_tls=self._smtp.security == "starttls",  # never None: that would go on in clear without STARTTLS
+            tls_context=self._tls_context,
+            username=self._sender if self._password else None,
+            password=self._password or None,
+            local_hostname=_local_hostname(),
+            timeout=None,  # send() has a deadline for all of it
+        )
+        await connection.connect()
+        await connection.mail(self._sender)
+        return connection
+
+    def _hang_up(self) -> None:
+        """Take leave of a server that waits for our next command."""
+        if self._connection and self._connection.protocol and self._connection.is_connected:
+            self._connection.protocol.write(b"QUIT\r\n")
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._expiry:
+            self._expiry.cancel()
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.close()
+
+
+class OutboxMailer:
+    """Writes letters into a folder, as files that any mail program opens.
+
+    A file has its name from the letter alone, so one that is written again takes the place of the first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def send(self, letter: Letter) -> Outcome:
+        """Write it: SAVED, or LATER where the disk does not take it."""
+        try:
+            path = await asyncio.to_thread(self._write, letter)
+        except OSError as error:
+            detail = "the mail could not be written into the outbox"
+            return Outcome(fate=Fate.LATER, detail=detail, reply=one_line(str(error)))
+        return Outcome(fate=Fate.SAVED, reply=one_line(str(path)))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _write(self, letter: Letter) -> Path:
+        """All of it or nothing, and safely on the disk before its name appears."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / outbox_name(letter)
+        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".tmp")  # made with mode 0600
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(letter.content)
+                file.flush()
+                os.fsync(handle)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the name, too
+        finally:
+            os.close(folder)
+        return path
+
+
+def outbox_name(letter: Letter) -> str:
+    """The file name of a letter: when it was made, to whom, and what tells it from all others."""
+    made = datetime.fromtimestamp(letter.made, UTC)
+    address = re.sub(r"[^A-Za-z0-9@._+-]", "_", letter.address)[:100]
+    return f"{made:%Y%m%dT%H%M%SZ}-{address}-{sha256(letter.message_id.encode()).hexdigest()[:12]}.eml"
+
+
+def one_line(text: str) -> str:
+    """A server's words on one line of at most ``REPLY_MAX`` characters that cannot drive a terminal."""
+    words = " ".join(text[: 2 * REPLY_MAX].split())
+    shown = "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in words)
+    return shown if len(shown) <= REPLY_MAX else shown[: REPLY_MAX - 1] + "…"
+
+
+def _outcome(error: SMTPException | OSError) -> Outcome:
+    """What an attempt that did not succeed amounts to."""
+    if isinstance(error, SMTPResponseException):
+        return _refusal(error)
+    if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+        detail = "no safe connection to the mail server; the operator of this chat can mend it"
+    elif isinstance(error, TimeoutError):
+        detail = "the mail server did not answer in time"
+    elif isinstance(error, SMTPServerDisconnected):
+        detail = "the connection to the mail server was lost"
+    elif isinstance(error, OSError):
+        detail = "the mail server could not be reached"
+    else:  # a server that lacks STARTTLS, or the login
+        detail = "the mail server does not offer what it should; the operator of this chat can mend it"
+    return Outcome(fate=Fate.LATER, detail=detail, reply=one_line(str(error) or detail))
+
+
+def _refusal(error: SMTPResponseException) -> Outcome:
+    """What the server's answer amounts to: it depends on the command, on the reply code and the enhanced one."""
+    match = _ENHANCED.match(error.message)
+    status = match[1] if match else ""
+    permanent = 500 <= error.code < 600
+    ours = isinstance(error, SMTPAuthenticationError) or error.code in _ACCOUNT
+    about_mail = isinstance(error, SMTPRecipientRefused | SMTPDataError) or error.code == _TOO_BIG
+    if permanent and about_mail and not ours and status != _CONGESTION:
+        fate, detail = Fate.FAILED, "the mail server refused it for good"
+    elif ours:
+        fate, detail = Fate.LATER, "the mail server refused the login; the operator of this chat can mend it"
+    elif permanent and isinstance(error, SMTPSenderRefused):
+        fate, detail = Fate.LATER, "the mail server refused the sender; the operator of this chat can mend it"
+    elif isinstance(error, SMTPConnectError):
+        fate, detail = Fate.LATER, "the mail server is not at service now"
+    else:
+        fate, detail = Fate.LATER, "the mail server refused it for now"
+    detail = f"{detail} ({status})" if status else detail
+    return Outcome(fate=fate, detail=detail, reply=one_line(f"{error.code} {error.message}"))
+
+
+def _local_hostname() -> str:
+    """How to introduce ourselves: this machine's full name, or an address literal where it has none.
+
+    Never by asking the DNS, as the library would: that may take longer than the whole send.
+    """
+    name = socket.gethostname()
+    return name if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", name) else "[127.0.0.1]"

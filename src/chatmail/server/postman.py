@@ -1,0 +1,86 @@
+"""The postman: takes what the mailroom has due, composes it, sends it and reports back.
+
+Nobody ever waits for it: a direct message is said once it is stored, and its mail goes out whenever that may be. A
+few workers share the work, each with one connection to the mail server.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from chatmail.core.mailroom import Mailroom
+from chatmail.core.records import Draft, Letter
+from chatmail.server.mailers import Mailer
+
+
+class Postman:
+    """Sends mail in tasks of its own.
+
+    Args:
+        mailers: the ways to send a letter, a worker each.
+        compose: makes the letter of a draft.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, mailers: Sequence[Mailer], compose: Callable[[Draft], Letter], clock: Callable[[], float]
+    ) -> None:
+        self._mailers = mailers
+        self._compose = compose
+        self._clock = clock
+        self._due = asyncio.Event()
+        self._busy = 0
+        self._rest = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._due.set()
+
+    async def run(self, mailroom: Mailroom) -> None:
+        """Send what becomes due until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for mailer in self._mailers:
+                    group.create_task(self._work(mailer, mailroom), name="postman")
+        finally:
+            for mailer in self._mailers:
+                await mailer.close()
+
+    async def idle(self, mailroom: Mailroom) -> None:
+        """Return once nothing is due and nobody is sending."""
+        while True:
+            due = mailroom.digest.due()
+            if not self._busy and (due is None or due > self._clock()):
+                return
+            self._rest.clear()
+            await self._rest.wait()
+
+    async def _work(self, mailer: Mailer, mailroom: Mailroom) -> None:
+        while True:
+            self._due.clear()
+            job = mailroom.take(self._clock())
+            if job is None:
+                self._rest.set()
+                await self._wait(mailroom.digest.due())
+                continue
+            self._busy += 1
+            try:
+                letter = job if isinstance(job, Letter) else await self._freeze(job, mailroom)
+                if letter is not None:
+                    mailroom.outcome(letter, await mailer.send(letter), self._clock())
+            finally:
+                self._busy -= 1
+
+    async def _wait(self, due: float | None) -> None:
+        """Until the time has come, or something new is there."""
+        try:
+            async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
+                await self._due.wait()
+        except TimeoutError:
+            pass
+
+    async def _freeze(self, draft: Draft, mailroom: Mailroom) -> Letter | None:
+        """Compose a letter and have it stored before anything is sent; None when that did not work out."""
+        letter = self._compose(draft)
+        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        mailroom.freeze(draft, letter, stored.set_result, self._clock())
+        return letter if await stored else None

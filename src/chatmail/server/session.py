@@ -1,0 +1,199 @@
+"""One connection: bytes in, frames to the hub, what the session is owed out.
+
+One task reads. Writing needs none as long as the peer keeps up: ``flush`` writes what the hub hands out, one read of
+the journal at a time. When the socket takes no more, the session stands still where its cursor is, is not read
+either, and one task waits for the socket. Closing is bounded: the last words go out, and whoever does not hang up
+then is cut off.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from chatmail.core.hub import Hub
+from chatmail.core.limits import Bucket, Rate
+from chatmail.core.session import Session
+from chatmail.core.wire import (
+    LINE_BEFORE_JOIN,
+    LINE_MAX,
+    Bye,
+    ClientFrame,
+    Decoder,
+    Ping,
+    Refused,
+    WireError,
+    encode,
+)
+
+READ_SIZE = 64 * 1024
+SLOW = 10.0
+"""A peer that takes nothing for so many seconds is closed as too slow."""
+LINGER = 1.0
+"""How long a peer has to read the last words and hang up, in seconds."""
+
+
+class Connection:
+    """The shell around a hub's session.
+
+    Args:
+        rate: how fast it is read, None for as fast as it sends.
+        clock: seconds since the epoch.
+    """
+
+    __slots__ = (
+        "_bucket",
+        "_clock",
+        "_drainer",
+        "_ending",
+        "_hub",
+        "_may_read",
+        "_reader",
+        "_reason",
+        "_session",
+        "_shut",
+        "_stalled",
+        "_writer",
+    )
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        hub: Hub,
+        rate: Rate | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._hub = hub
+        self._clock = clock
+        self._bucket = Bucket(rate, clock()) if rate is not None else None
+        self._session: Session | None = None
+        self._may_read: asyncio.Event | None = None
+        self._stalled = False
+        self._shut = False
+        self._drainer: asyncio.Task[None] | None = None
+        self._ending: asyncio.TimerHandle | None = None
+        self._reason = "connection lost"
+
+    async def run(self) -> None:
+        """Serve this connection until either end hangs up."""
+        transport = self._writer.transport
+        # Nothing is to wait in our memory but what the socket did not take of one write.
+        transport.set_write_buffer_limits(high=0)
+        peer = transport.get_extra_info("peername")
+        host = peer[0] if peer else ""
+        try:
+            session = self._session = self._hub.connect(host, self._clock(), self.flush)
+        except Refused as refused:
+            self._writer.write(encode(refused.frame()) + encode(Bye(reason=refused.text, retry=True)))
+            self._end()
+            await self._discard()
+        else:
+            try:
+                await self._converse(session)
+            except ConnectionError:
+                pass  # the peer is gone: the same as hanging up
+            finally:
+                self._hub.disconnected(session, self._clock(), self._reason)
+        finally:
+            if self._ending is not None:
+                self._ending.cancel()
+            if self._drainer is not None:
+                self._drainer.cancel()
+            transport.abort()
+
+    async def _converse(self, session: Session) -> None:
+        decoder: Decoder[ClientFrame] = Decoder(ClientFrame, LINE_BEFORE_JOIN)
+        while data := await self._reader.read(READ_SIZE):
+            now = self._clock()
+            for frame in decoder.feed(data):
+                if session.closing:
+                    await self._discard()
+                    return
+                if isinstance(frame, WireError):
+                    self._hub.refuse(session, frame, now)
+                    continue
+                if self._bucket is not None and type(frame) is not Ping and (wait := self._bucket.take(now)):
+                    now = await self._slow_down(session, wait)
+                self._hub.receive(session, frame, now)
+                if session.blocked or session.overfull or self._stalled:
+                    now = await self._held_up(session)
+                if session.account is not None:
+                    decoder.limit = LINE_MAX
+
+    async def _discard(self) -> None:
+        """Read on without looking, so that closing does not take the last words from the peer."""
+        while await self._reader.read(READ_SIZE):
+            pass
+
+    async def _slow_down(self, session: Session, wait: float) -> float:
+        """Do not read this session for a while: it sent more than the rate allows."""
+        session.deaf = True
+        await asyncio.sleep(wait)
+        return self._hear(session)
+
+    async def _held_up(self, session: Session) -> float:
+        """Do not read this session until it may be read again."""
+        session.deaf = True
+        while (session.blocked or session.overfull or self._stalled) and not session.closing:
+            self._may_read = asyncio.Event()
+            await self._may_read.wait()
+        self._may_read = None
+        return self._hear(session)
+
+    def _hear(self, session: Session) -> float:
+        now = self._clock()
+        session.deaf = False
+        session.heard = now
+        if self._writer.transport.is_closing():
+            raise ConnectionResetError
+        return now
+
+    def flush(self) -> None:
+        """Write what this session is owed, as far as its socket takes it."""
+        session = self._session
+        if session is None or self._shut:
+            return
+        transport = self._writer.transport
+        if not self._stalled:
+            while data := self._hub.read(session):
+                transport.write(data)
+                if transport.get_write_buffer_size():
+                    self._stalled = True
+                    self._drainer = asyncio.get_running_loop().create_task(self._drain(), name="drain")
+                    break
+        if session.closing:
+            self._end()
+        if self._may_read is not None:
+            self._may_read.set()
+
+    async def _drain(self) -> None:
+        """Wait until the socket has taken everything, as long as it takes something, and go on."""
+        transport = self._writer.transport
+        left = transport.get_write_buffer_size()
+        while left:
+            try:
+                async with asyncio.timeout(SLOW):
+                    await self._writer.drain()
+            except TimeoutError:
+                if transport.get_write_buffer_size() == left:
+                    self._reason = "too slow"
+                    transport.abort()
+                    return
+            except ConnectionError:
+                return  # the reading task learns it too, and ends
+            left = transport.get_write_buffer_size()
+        self._stalled = False
+        self.flush()
+
+    def _end(self) -> None:
+        """No more is to be said: half-close once all is out, and cut off who has not hung up soon."""
+        transport = self._writer.transport
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().call_later(LINGER, transport.abort)
+        if not self._stalled:
+            self._shut = True
+            if transport.can_write_eof():
+                transport.write_eof()
+            else:
+                transport.close()

@@ -1,0 +1,148 @@
+"""A server that does what the test says, over a real socket; and a face that remembers what it was told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from chatmail.client.link import Server, State
+from chatmail.client.timeline import News
+from chatmail.core import wire
+
+F = TypeVar("F", bound=wire.Frame)
+
+NOW = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
+
+
+def person(name: str, **more: str) -> wire.Person:
+    return wire.Person(name=name, since=NOW, **more)
+
+
+def welcome(name: str = "John", *others: str, seq: int = 0, epoch: str = "e1", resumed: bool = False) -> wire.Welcome:
+    people = [person(each) for each in (name, *others)]
+    return wire.Welcome(
+        name=name,
+        epoch=epoch,
+        seq=seq,
+        resumed=resumed,
+        token="t1",
+        people=people,
+        total=len(people),
+        notify="always",
+    )
+
+
+def message(seq: int, text: str = "hello", sender: str = "Mary", **more: str) -> wire.Message:
+    return wire.Message(seq=seq, time=NOW, sender=sender, text=text, **more)
+
+
+def direct(seq: int, text: str = "lunch?", sender: str = "Mary", to: str = "John", **more: str) -> wire.Direct:
+    return wire.Direct(seq=seq, time=NOW, sender=sender, to=to, text=text, **more)
+
+
+def echo(frame: wire.Say | wire.Dm, seq: int, sender: str = "John") -> wire.Message | wire.Direct:
+    """What a server makes of an own line."""
+    if isinstance(frame, wire.Dm):
+        return wire.Direct(seq=seq, time=NOW, sender=sender, to=frame.to, text=frame.text, id=frame.id)
+    return wire.Message(seq=seq, time=NOW, sender=sender, text=frame.text, id=frame.id)
+
+
+class Visit:
+    """One connection, from the server's side."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self._reader = reader
+        self._decoder = wire.Decoder[wire.ClientFrame](wire.ClientFrame)
+
+    def send(self, *frames: wire.Frame) -> None:
+        self.writer.write(b"".join(wire.encode(frame) for frame in frames))
+
+    def send_raw(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def expect(self, kind: type[F]) -> F:
+        """The next frame, which must be of this kind."""
+        line = await self._reader.readline()
+        (frame,) = self._decoder.feed(line)
+        assert isinstance(frame, kind), frame
+        return frame
+
+    async def admit(self, *frames: wire.Frame, answer: wire.Welcome | None = None) -> wire.Join:
+        """Take the join, answer with a welcome, and send what follows it."""
+        join = await self.expect(wire.Join)
+        self.send(answer or welcome(join.name), *frames)
+        return join
+
+    async def rest(self) -> bytes:
+        """All that still comes, until the client has closed."""
+        try:
+            return await self._reader.read()
+        except ConnectionError:
+            return b""
+
+    def cut(self) -> None:
+        """End the connection without a word."""
+        self.writer.transport.abort()
+
+
+class ScriptedServer:
+    """Hands out connections in the order in which they come."""
+
+    def __init__(self, port: int) -> None:
+        self.visits: asyncio.Queue[Visit] = asyncio.Queue()
+        self.address = Server("127.0.0.1", port)
+
+    async def visit(self) -> Visit:
+        return await self.visits.get()
+
+
+@asynccontextmanager
+async def scripted() -> AsyncIterator[ScriptedServer]:
+    all_visits = []
+
+    def arrive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        all_visits.append(Visit(reader, writer))
+        there.visits.put_nowait(all_visits[-1])
+
+    server = await asyncio.start_server(arrive, "127.0.0.1", 0)
+    there = ScriptedServer(server.sockets[0].getsockname()[1])
+    try:
+        yield there
+    finally:
+        server.close()
+        for visit in all_visits:
+            visit.cut()
+        await server.wait_closed()
+
+
+class Recorder:
+    """A face without a person."""
+
+    def __init__(self) -> None:
+        self.seen: list[News] = []
+        self.states: list[tuple[State, str]] = []
+        self.codes: asyncio.Queue[str | None] = asyncio.Queue()
+        self.asked: list[str] = []
+        self._changed = asyncio.Event()
+
+    def news(self, news: News) -> None:
+        self.seen.append(news)
+        self._changed.set()
+
+    def state(self, state: State, text: str) -> None:
+        self.states.append((state, text))
+        self._changed.set()
+
+    async def code(self, challenge: wire.Challenge, wrong: str) -> str | None:
+        self.asked.append(wrong)
+        return await self.codes.get()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        while not true():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def frames(self, kind: type[F]) -> list[F]:
+        return [news.frame for news in self.seen if isinstance(news.frame, kind)]

@@ -1,0 +1,247 @@
+"""Whatever others write is shown, drives no terminal, and can't pass for another line."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatmail.client import screen
+from chatmail.client.text import CONTINUED, mention_of, paragraph, plain, visible, wrap
+from chatmail.core import wire
+from tests.client.scripted import NOW, direct, message, person, welcome
+
+texts = st.text() | st.text(
+    st.sampled_from("\x00\x07\x1b\x7f\x9b\r\n\t\u061c\u200b\u200d\u200f\u202e\u2028\u2066\ufeff\u00ad\U000e0041\u034f a")
+)
+times = st.datetimes(timezones=st.just(UTC))
+seqs = st.integers(0, wire.SEQ_MAX)
+ids = st.just("i1")
+people = st.builds(wire.Person, name=texts, since=times, away=texts)
+frames: st.SearchStrategy[wire.ServerFrame] = st.one_of(
+    st.builds(wire.Message, seq=seqs, time=times, sender=texts, text=texts | texts.map("/me {}".format), id=ids),
+    st.builds(wire.Direct, seq=seqs, time=times, sender=texts, to=texts, text=texts, id=ids),
+    st.builds(wire.Notice, seq=seqs, time=times, text=texts),
+    st.builds(wire.Joined, seq=seqs, time=times, name=texts),
+    st.builds(wire.Left, seq=seqs, time=times, name=texts, reason=texts),
+    st.builds(
+        wire.Welcome,
+        name=texts,
+        epoch=texts,
+        seq=seqs,
+        resumed=st.booleans(),
+        token=texts,
+        people=st.lists(people),
+        total=st.integers(),
+        notify=st.just("always"),
+        motd=texts,
+    ),
+    st.builds(wire.Challenge, email=texts, expires=times),
+    st.builds(wire.Ack, id=ids),
+    st.builds(
+        wire.Receipt,
+        id=ids,
+        seq=seqs,
+        to=texts,
+        online=st.booleans(),
+        mail=st.sampled_from(["queued", "sent", "saved", "held", "failed", "off"]),
+        detail=texts,
+    ),
+    st.builds(wire.People, people=st.lists(people), total=st.integers()),
+    st.builds(wire.Gap, missed=st.integers()),
+    st.builds(wire.Pong),
+    st.builds(wire.Error, code=texts, text=texts, id=ids, field=texts),
+    st.builds(wire.Bye, reason=texts, retry=st.booleans()),
+)
+
+
+def drives_nothing(text: str) -> bool:
+    """No control, format, surrogate, private or line-separating character, but our own newlines."""
+    return all(
+        char == "\n" or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} for char in text
+    ) and not re.search("[\u034f\u115f\u1160\u2800\u3164\uffa0]", text)
+
+
+def shown(frame: wire.ServerFrame, *, me: str = "John", answered: wire.Frame | None = None) -> str:
+    """The line without its time."""
+    return re.sub(r"^\d\d:\d\d ", "", plain(screen.draw(frame, me=me, answered=answered)))
+
+
+@given(frames, texts, st.sampled_from([None, wire.Say(text="x\x1b[2J"), wire.Away(reason="\x9b1m")]))
+def test_any_frame_can_be_shown_and_drives_no_terminal(
+    frame: wire.ServerFrame, me: str, answered: wire.Frame | None
+) -> None:
+    fragments = screen.draw(frame, me=me, answered=answered)
+    assert drives_nothing(plain(fragments))
+    assert plain(wrap(fragments, 20)).replace("\n", "").strip() is not None
+    assert drives_nothing(plain(wrap(fragments, 20)))
+
+
+@given(frames)
+def test_every_line_but_the_first_is_marked(frame: wire.ServerFrame) -> None:
+    _, *rest = plain(screen.draw(frame, me="John")).split("\n")
+    assert all(line.startswith((CONTINUED, "!! ")) for line in rest)
+
+
+@given(st.text(), st.integers(10, 100))
+def test_wrapping_marks_every_new_line_and_keeps_every_word(text: str, width: int) -> None:
+    fragments = paragraph(text)
+    wrapped = plain(wrap(fragments, width))
+    _, *rest = wrapped.split("\n")
+    assert all(line.startswith(CONTINUED) for line in rest)
+    assert "".join(wrapped.replace(CONTINUED, "").split()) == "".join(plain(fragments).replace(CONTINUED, "").split())
+
+
+def test_a_text_can_not_place_words_at_the_left_edge() -> None:
+    """Not even one that knows the width of the terminal."""
+    forged = "hi".ljust(80 - len("14:02 Mary: ")) + "14:03 Bob: I quit"
+    lines = plain(wrap(screen.draw(message(1, forged), me="John"), 80)).split("\n")
+    assert lines[1] == f"{CONTINUED}14:03 Bob: I quit"
+
+
+def test_a_link_is_not_broken() -> None:
+    link = "https://example.org/" + "x" * 100
+    assert link in plain(wrap(paragraph(f"see {link} there"), 40))
+
+
+def test_wrapping_measures_wide_characters() -> None:
+    lines = plain(wrap(paragraph("漢字 " * 10), 20, lambda text: 2 * len(text))).split("\n")
+    assert all(2 * len(line.removeprefix(CONTINUED).replace(" ", "")) <= 20 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        ("plain", "plain"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("\x9b", "\\x9b"),
+        ("a\u202eb", "a\\u202eb"),
+        ("zero\u200bwidth", "zero\\u200bwidth"),
+        ("soft\u00adhyphen", "soft\\xadhyphen"),
+        ("\U000e0041", "\\U000e0041"),
+        ("\ud800", "\\ud800"),
+        ("a\tb", "a    b"),
+        ("a\u00a0b", "a b"),
+        ("❤\ufe0f", "❤\ufe0f"),
+        ("🫨", "🫨"),
+        ("日本", "日本"),
+        ("e\u0301", "e\u0301"),
+        ("e" + "\u0301" * 7, "e" + "\u0301" * 6 + "\\u0301"),
+    ],
+)
+def test_what_is_not_there_to_the_eye_is_made_visible(text: str, looks: str) -> None:
+    assert plain(visible(text)) == looks
+
+
+def test_an_escape_looks_unlike_the_same_characters_typed() -> None:
+    assert visible("\x1b") != visible("\\x1b")
+
+
+@pytest.mark.parametrize(
+    ("frame", "line"),
+    [
+        (message(1, "hello"), "Mary: hello"),
+        (message(1, "two\nlines"), "Mary: two\n│ lines"),
+        (message(1, "two\r\nlines"), "Mary: two\n│ lines"),
+        (message(1, "/me waves"), "* Mary waves"),
+        (direct(1, "lunch?"), "Mary → you (direct): lunch?"),
+        (direct(1, "yes", sender="John", to="Mary"), "you → Mary (direct): yes"),
+        (wire.Notice(seq=1, time=NOW, text="restart\nat noon"), "!! notice: restart\n│ at noon"),
+        (wire.Joined(seq=1, time=NOW, name="Bob"), "+ Bob joined"),
+        (wire.Left(seq=1, time=NOW, name="Bob", reason="kicked"), "- Bob left (kicked)"),
+        (wire.Left(seq=1, time=NOW, name="Bob", reason=""), "- Bob left"),
+        (wire.Gap(missed=1), "-- 1 message was missed: this connection was too far behind"),
+        (wire.Gap(missed=1200), "-- 1,200 messages were missed: this connection was too far behind"),
+        (wire.Bye(reason="kicked: spam", retry=False), "-- the server says goodbye: kicked: spam"),
+        (wire.Error(code="too-fast", text="slow down"), "-- slow down"),
+        (wire.Pong(), ""),
+        (welcome("John"), "-- you are in as John, nobody else is here yet"),
+        (welcome("John", "Mary", "Bob"), "-- you are in as John, with Mary, Bob"),
+        (welcome("John", resumed=True), "-- you are back as John"),
+    ],
+)
+def test_how_it_reads(frame: wire.ServerFrame, line: str) -> None:
+    assert shown(frame) == line
+
+
+def test_a_receipt_says_where_the_message_is() -> None:
+    def receipt(mail: wire.MailState, *, online: bool = False, detail: str = "") -> str:
+        return shown(wire.Receipt(seq=1, to="Mary", online=online, mail=mail, detail=detail))
+
+    assert receipt("queued", online=True) == "-- Mary is here; an email is on its way as well"
+    assert receipt("queued") == "-- Mary is not here now; an email is on its way as well"
+    assert receipt("off") == "-- Mary is not here now; no email is sent"
+    assert receipt("sent") == "-- the email to Mary is sent"
+    assert "outbox" in receipt("saved")
+    assert receipt("failed", detail="no such mailbox") == "-- the email to Mary failed: no such mailbox"
+    assert "waits" in receipt("held")
+
+
+def test_a_refused_line_is_quoted() -> None:
+    error = wire.Error(code="no-such-person", text="nobody is called Mery")
+    line = shown(error, answered=wire.Dm(to="Mery", text="x" * 100))
+    assert line == f"-- not sent: nobody is called Mery (your line was: {'x' * 60}…)"
+
+
+def test_the_table_of_people() -> None:
+    people = wire.People(people=[person("John"), person("Maximilian", away="lunch")], total=5)
+    head, john, max_, more = plain(screen.draw(people, me="John")).split("\n")
+    assert head == "-- 5 people are here"
+    assert re.fullmatch(r"│ John        since 2026-11-22 \d\d:\d\d  \(you\)", john)
+    assert re.fullmatch(r"│ Maximilian  since 2026-11-22 \d\d:\d\d  away: lunch", max_)
+    assert more == "│ and 3 more"
+
+
+def test_the_message_of_the_day_follows_the_welcome() -> None:
+    frame = wire.Welcome(
+        name="John",
+        epoch="e",
+        seq=0,
+        resumed=False,
+        token="t",
+        people=[],
+        total=1,
+        notify="always",
+        motd="Be kind\nand brief",
+    )
+    assert shown(frame).endswith("\n!! Be kind\n│ and brief")
+
+
+@pytest.mark.parametrize("text", ["John", "@john: hi", "hey JOHN.", "(John)", "John's", "is it John?"])
+def test_a_mention(text: str) -> None:
+    assert mention_of("John").search(text)
+    styles = [style for style, _ in screen.draw(message(1, text), me="John")]
+    assert any("class:mention" in style for style in styles)
+
+
+@pytest.mark.parametrize("text", ["Johnny", "St.John", "john.smith", "john-boy", "anti-john", "mc_john"])
+def test_no_mention(text: str) -> None:
+    assert not mention_of("John").search(text)
+
+
+def test_own_lines_and_own_mentions_are_drawn_as_own() -> None:
+    fragments = screen.draw(message(1, "I am John", sender="John"), me="John")
+    assert ("class:own", "John") in fragments
+    assert not any("mention" in style for style, _ in fragments)
+
+
+def test_a_name_has_one_colour_and_many_names_have_many() -> None:
+    assert screen.name_style("Mary") == screen.name_style("mary")
+    assert len({screen.name_style(f"name{number}") for number in range(200)}) == len(screen.PALETTE)
+
+
+@pytest.mark.parametrize("colour", screen.PALETTE)
+def test_names_are_readable_on_black_and_on_white(colour: str) -> None:
+    """Contrast as WCAG 2.2 counts it."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    assert (luminance + 0.05) / 0.05 >= 3.5
+    assert 1.05 / (luminance + 0.05) >= 3.5
+
+
+def test_times_at_the_end_of_the_calendar() -> None:
+    assert screen.clock(datetime.max.replace(tzinfo=UTC))
+    assert screen.clock(datetime.min.replace(tzinfo=UTC))

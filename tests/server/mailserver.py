@@ -1,0 +1,246 @@
+"""A real SMTP server (aiosmtpd) in the test's own loop, which answers as the test says.
+
+    async with MailServer() as mail:
+        mail.answer("RCPT", "451 4.7.1 come back later", OK)
+        ... something that sends to 127.0.0.1, mail.port ...
+        [first] = await mail.received(1)
+        assert first.to == ["mary@example.org"]
+
+Everything is awaited: ``received`` for mails that were taken, ``reached`` for a command that came in, whatever its
+answer. What does not come within PATIENCE is a failure.
+"""
+
+import asyncio
+import ssl
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from enum import Enum
+from functools import cache
+from typing import Any, Literal, Self
+
+import trustme
+from aiosmtpd.smtp import MISSING, SMTP, AuthResult
+
+PATIENCE = 10.0
+"""Seconds to wait for what must come; only a failing test waits so long."""
+
+
+class Special(Enum):
+    """Answers that are no reply."""
+
+    OK = "as if nothing was scripted"
+    HANG = "no reply at all, ever"
+    DROP = "close the connection instead"
+
+
+OK, HANG, DROP = Special.OK, Special.HANG, Special.DROP
+Answer = str | Special
+Command = Literal["CONNECT", "EHLO", "AUTH", "MAIL", "RCPT", "DATA"]
+"""Where an answer may be scripted; the one to DATA is the one after the final dot."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """One mail that was taken: the envelope, the exact bytes, and how the connection was."""
+
+    sender: str
+    to: list[str]
+    content: bytes
+    tls: bool
+    user: str
+
+    @property
+    def message(self) -> EmailMessage:
+        """The bytes as a mail program sees them."""
+        return message_from_bytes(self.content, _class=EmailMessage, policy=default)
+
+
+@cache
+def certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context for 127.0.0.1 and localhost, and the client's that trusts it."""
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
+class MailServer:
+    """The server, on a free port of 127.0.0.1 while its context lasts.
+
+    Args:
+        security: "none", "starttls" (offered, not required), or "tls" from the first byte.
+        password: what AUTH takes, for any user; empty: no AUTH is asked for. It is offered in any case.
+    """
+
+    def __init__(self, *, security: Literal["none", "starttls", "tls"] = "none", password: str = "") -> None:
+        self.security = security
+        self.password = password
+        self.port = 0
+        self.connections = 0
+        """How many were made so far."""
+        self.mails: list[Received] = []
+        self.commands: Counter[str] = Counter()
+        self._answers: dict[str, deque[Answer]] = {}
+        self._change = asyncio.Condition()
+        self._sessions: set[_Session] = set()
+        self._server: asyncio.Server | None = None
+
+    def answer(self, command: Command, *answers: Answer) -> None:
+        """Answer the next times this command comes with these, then as usual again."""
+        self._answers.setdefault(command, deque()).extend(answers)
+
+    async def received(self, count: int) -> list[Received]:
+        """All mails taken so far, once there are so many."""
+        await self._until(lambda: len(self.mails) >= count)
+        return list(self.mails)
+
+    async def reached(self, command: Command, count: int = 1) -> None:
+        """Once this command has come so many times, whatever was answered."""
+        await self._until(lambda: self.commands[command] >= count)
+
+    async def idle(self) -> None:
+        """Once no connection is open."""
+        await self._until(lambda: not self._sessions)
+
+    def hang_up(self) -> None:
+        """Close all connections from this side, as a server does that has waited long enough."""
+        for session in self._sessions:
+            session.close()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        tls = certificates()[0] if self.security == "tls" else None
+        self._server = await loop.create_server(lambda: _Session(self), "127.0.0.1", 0, ssl=tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server
+        self._server.close()
+        self.hang_up()
+        await self.idle()
+        await self._server.wait_closed()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE), self._change:
+            await self._change.wait_for(condition)
+
+    async def _changed(self) -> None:
+        async with self._change:
+            self._change.notify_all()
+
+    async def _come(self, session: "_Session", command: Command) -> Any:
+        """What to answer: a reply, or MISSING for the usual one."""
+        self.commands[command] += 1
+        await self._changed()
+        answers = self._answers.get(command)
+        answer = answers.popleft() if answers else OK
+        if isinstance(answer, str):
+            return answer.encode()
+        if answer is DROP:
+            session.close()
+        if answer is not OK:
+            await asyncio.get_running_loop().create_future()  # until the connection's end cancels it
+        return MISSING
+
+
+class _Handler:
+    """What aiosmtpd asks at each command."""
+
+    def __init__(self, mail: MailServer) -> None:
+        self._mail = mail
+
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's names, here and below
+        self, server: "_Session", session: Any, envelope: Any, hostname: str, replies: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        reply = await self._mail._come(server, "EHLO")
+        return replies if reply is MISSING else [reply]
+
+    async def handle_AUTH(self, server: "_Session", session: Any, envelope: Any, args: list[str]) -> Any:  # noqa: N802
+        return await self._mail._come(server, "AUTH")
+
+    async def handle_MAIL(  # noqa: N802
+        self, server: "_Session", session: Any, envelope: Any, address: str, options: list[str]
+    ) -> Any:
+        reply = await self._mail._come(server, "MAIL")
+        if reply is not MISSING:
+            return reply
+        if self._mail.password and not session.authenticated:
+            return "530 5.7.0 Authentication required"
+        envelope.mail_from = address
+        return "250 2.1.0 OK"
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: "_Session", session: Any, envelope: Any, address: str, options: list[str]
+    ) -> Any:
+        reply = await self._mail._come(server, "RCPT")
+        if reply is not MISSING:
+            return reply
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server: "_Session", session: Any, envelope: Any) -> Any:  # noqa: N802
+        reply = await self._mail._come(server, "DATA")
+        if reply is not MISSING:
+            return reply
+        user = session.auth_data.login.decode() if session.authenticated else ""
+        tls = server.transport.get_extra_info("sslcontext") is not None
+        mail = Received(envelope.mail_from, list(envelope.rcpt_tos), bytes(envelope.content), tls, user)
+        self._mail.mails.append(mail)
+        await self._mail._changed()
+        return "250 2.0.0 OK: queued"
+
+
+class _Session(SMTP):  # type: ignore[misc] # aiosmtpd carries no types
+    """One connection; adds to aiosmtpd an answer to CONNECT, and an end that can be awaited."""
+
+    def __init__(self, mail: MailServer) -> None:
+        self._mail = mail
+        super().__init__(
+            _Handler(mail),
+            hostname="mail.test",
+            loop=asyncio.get_running_loop(),
+            tls_context=certificates()[0] if mail.security == "starttls" else None,
+            auth_require_tls=False,  # it is the client's duty to keep its password to itself, and the tests watch it
+            authenticator=self._check,
+        )
+
+    def _check(self, server: Any, session: Any, envelope: Any, mechanism: str, login: Any) -> AuthResult:
+        good = login.password.decode() == self._mail.password
+        return AuthResult(success=good, handled=False, auth_data=login)
+
+    def close(self) -> None:
+        for transport in (self.transport, self._original_transport):  # there is another one below STARTTLS
+            if transport:
+                transport.close()
+        self._handler_coroutine.cancel()  # a handshake in between does not notice
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self not in self._mail._sessions:  # STARTTLS makes the connection once more
+            self._mail._sessions.add(self)
+            self._mail.connections += 1
+        super().connection_made(transport)
+
+    def _gone(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled():
+            task.exception()  # a reset connection, or a client that breaks off the handshake, is no accident here
+        self._mail._sessions.discard(self)
+        self._farewell = asyncio.ensure_future(self._mail._changed())
+
+    async def _handle_client(self) -> None:
+        asyncio.current_task().add_done_callback(self._gone)
+        try:
+            reply = await self._mail._come(self, "CONNECT")
+            if reply is MISSING:
+                await super()._handle_client()
+            else:
+                await self.push(reply)
+        finally:
+            self.close()
