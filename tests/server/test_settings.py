@@ -1,6 +1,7 @@
 """Settings: where they come from, what follows from them, and what is said about mistakes."""
 
 import re
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def test_an_empty_value_stands_for_the_default(tmp_path: Path) -> None:
     """So a mail account in the file can be left out for once: SENDER_EMAIL= chatmail-server."""
     (tmp_path / ".env").write_text("SENDER_EMAIL=team@gmail.com\nPASSWORD=geheim\n")
     settings = load([], {"SENDER_EMAIL": "", "PASSWORD": "", "CHAT_PORT": " "}, tmp_path)
-    assert settings == Settings()
+    assert (settings.sender_email, settings.password, settings.chat_port) == ("", "", 6245)
 
 
 def test_every_setting_has_its_row_and_its_option() -> None:
@@ -211,20 +212,17 @@ def test_the_groups_of_an_app_password_are_joined() -> None:
 def test_the_password_is_never_shown(password: str, sender: str, port: str) -> None:
     secret = f"s3cret{password}"
     try:
-        settings = read(PASSWORD=secret, SENDER_EMAIL=sender, CHAT_PORT=port, RATE="x")
+        settings = read(PASSWORD=secret, SENDER_EMAIL=sender, CHAT_PORT=port)
+        shown = f"{settings} {settings.warnings}"
     except SettingsError as error:
-        assert "s3cret" not in str(error)
-    else:
-        assert "s3cret" not in repr(settings)
-        assert "s3cret" not in " ".join(settings.warnings)
+        shown = f"{error} {error!r}"
+    assert "s3cret" not in shown
 
 
 @given(st.dictionaries(st.sampled_from([row.key for row in TABLE]), st.text()))
 def test_any_values_give_settings_or_mistakes(environ: dict[str, str]) -> None:
-    try:
+    with suppress(SettingsError):
         load([], environ, NOWHERE)
-    except SettingsError as error:
-        assert error.mistakes
 
 
 @pytest.mark.parametrize(
@@ -265,8 +263,10 @@ def test_what_belongs_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("127.8.9.1", True), ("::1", True), ("localhost", True)]
-    + [("0.0.0.0", False), ("::", False), ("192.0.2.1", False), ("chat.example.org", False)],
+    [
+        *((host, True) for host in ("127.0.0.1", "127.8.9.1", "::1", "localhost")),
+        *((host, False) for host in ("0.0.0.0", "::", "192.0.2.1", "chat.example.org")),
+    ],
 )
 def test_loopback(host: str, loopback: bool) -> None:
     assert Settings(chat_host=host).loopback == loopback

@@ -1,4 +1,4 @@
-"""Who is known here: accounts by name, the proofs that one is mine (tokens, codes), and who is banned.
+"""Who is known here: accounts by name, the tokens that prove whose they are, and who is banned.
 
 A name belongs to the address that first took it. Names are compared folded (NFKC and casefold); one whose look-alike
 skeleton (UTS 39) is taken cannot be taken either.
@@ -6,13 +6,14 @@ skeleton (UTS 39) is taken cannot be taken either.
 
 import hmac
 from base64 import urlsafe_b64encode
-from collections import deque
 from collections.abc import Iterable
 from ipaddress import ip_address
-from random import Random
 
-from chatmail.core.names import closest, fold, same_email, skeleton
+from msgspec import UNSET, UnsetType
+
+from chatmail.core.names import NAME_MAX, closest, fold, same_email, skeleton
 from chatmail.core.records import Account, Ban
+from chatmail.core.wire import Code, Refused
 
 
 class Accounts:
@@ -48,9 +49,15 @@ class Accounts:
         """The account with this name, never one that only looks like it."""
         return self._by_name.get(fold(name))
 
-    def suggest(self, name: str) -> str | None:
-        """The name that was perhaps meant by one nobody has."""
-        return closest(name, self.names())
+    def known(self, name: str, id: str | UnsetType = UNSET) -> Account:
+        """The account with this name; raises Refused, with a suggestion, where nobody ever had it."""
+        account = self.find(name)
+        if account is None:
+            meant = closest(name, self.names())
+            hint = f"; did you mean {meant}?" if meant is not None else ""
+            shown = repr(name) if len(name) <= NAME_MAX else f"{name[:NAME_MAX]!r}…"
+            raise Refused(Code.NO_SUCH_PERSON, f"nobody here was ever called {shown}{hint}", id=id, field="to")
+        return account
 
     def taken_by(self, name: str) -> str | None:
         """The name that stands in the way of a new account of this name: the same, or one that looks like it."""
@@ -92,46 +99,6 @@ class Accounts:
 
     def _signature(self, claim: str) -> str:
         return urlsafe_b64encode(hmac.digest(self._secret, claim.encode(), "sha256")).decode().rstrip("=")
-
-
-class Code:
-    """One six-digit code that went to an address: good for a while and a few tries."""
-
-    def __init__(self, digits: str, expires: float, tries: int) -> None:
-        self.digits = digits
-        self.expires = expires
-        self.tries = tries
-
-    def matches(self, attempt: str, now: float) -> bool:
-        """Whether this is the code, in constant time; each attempt uses up a try."""
-        self.tries -= 1
-        right = hmac.compare_digest(attempt.strip().encode(), self.digits.encode())
-        return right and self.tries >= 0 and now < self.expires
-
-    def spent(self, now: float) -> bool:
-        """Whether no attempt can succeed any more."""
-        return self.tries <= 0 or now >= self.expires
-
-
-class Codes:
-    """Gives out codes, a few an hour to one address, so that nobody's mailbox is flooded by a stranger."""
-
-    def __init__(self, random: Random, *, life: float, tries: int, per_hour: int) -> None:
-        self._random = random
-        self._life = life
-        self._tries = tries
-        self._per_hour = per_hour
-        self._given: dict[str, deque[float]] = {}
-
-    def issue(self, email: str, now: float) -> Code | None:
-        """A new code for this address, None when it has had enough within the hour."""
-        for address in [key for key, times in self._given.items() if times[-1] <= now - 3600]:
-            del self._given[address]
-        given = self._given.setdefault(same_email(email), deque(maxlen=self._per_hour))
-        if len(given) == self._per_hour and given[0] > now - 3600:
-            return None
-        given.append(now)
-        return Code(f"{self._random.randrange(10**6):06}", now + self._life, self._tries)
 
 
 class Bans:

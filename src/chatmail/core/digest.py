@@ -123,7 +123,7 @@ class Digest:
         free = next_free(box.made, self._window)
         if box.letter is None and not box.busy:
             self._schedule(box, address, free)
-        at_once = box.letter is None and not box.busy and free <= now and len(box.waiting) == 1
+        at_once = box.letter is None and not box.busy and free <= now
         return "queued" if at_once and self._judge(mail, now) == "send" else "held"
 
     def post(self, letter: Letter, now: float) -> None:

@@ -9,12 +9,14 @@ from ipaddress import ip_address
 from random import Random
 
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
-from chatmail.core.accounts import Accounts, Bans, Codes
+from chatmail.core.accounts import Accounts, Bans
+from chatmail.core.codes import Challenge, Codes
 from chatmail.core.limits import Limits
 from chatmail.core.names import BadEmail, BadName, check_email, check_name, same_email
 from chatmail.core.records import Account, Ban
-from chatmail.core.session import Challenge, Session
+from chatmail.core.session import Session
 from chatmail.core.wire import Code, Join, Refused
 
 
@@ -131,32 +133,35 @@ class Door:
 
     def challenge(self, session: Session, join: Join, entrant: Entrant, now: float) -> Challenge:
         """Give out a code for this join; raises Refused when the address has had enough of them."""
-        code = self.codes.issue(entrant.email, now)
-        if code is None:
+        challenge = self.codes.issue(join, entrant.email, now)
+        if challenge is None:
             text = (
                 f"{self.limits.codes_per_hour} codes went to {entrant.email} within the hour;"
                 " use the last one where it was asked for, or try again in an hour"
             )
             raise Refused(Code.TOO_FAST, text, field="email")
-        session.challenge = Challenge(join, code)
-        session.deadline = code.expires
-        return session.challenge
+        session.challenge = challenge
+        session.deadline = challenge.expires
+        return challenge
 
-    def verify(self, session: Session, attempt: str, now: float) -> Entrant:
-        """Judge the answer to a challenge; raises Refused, after the last try for good."""
+    def verify(self, session: Session, attempt: str, now: float) -> tuple[Join, Entrant]:
+        """Judge the answer to a challenge, and the join that waited for it again.
+
+        Raises Refused; after the last try the challenge is over.
+        """
         challenge = session.challenge
         if challenge is None:
             raise Refused(Code.NOT_JOINED, "no code was asked for; join first")
-        right = challenge.code.matches(attempt, now)
-        if right or challenge.code.spent(now):
+        right = challenge.matches(attempt, now)
+        if right or challenge.spent(now):
             session.challenge = None
         if right:
             entrant = self.examine(challenge.join, session.host, now)
-            return Entrant(name=entrant.name, email=entrant.email, account=entrant.account, floor=0, proven=True)
+            return challenge.join, replace(entrant, floor=0, proven=True)
         if session.challenge is None:
             text = "this code is not right, or too old, and cannot be tried again; join once more to get a new one"
         else:
-            text = f"this code is not right; look for the newest mail ({challenge.code.tries} tries left)"
+            text = f"this code is not right; look for the newest mail ({challenge.tries} tries left)"
         raise Refused(Code.WRONG_CODE, text, field="code")
 
 

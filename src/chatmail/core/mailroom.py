@@ -72,7 +72,7 @@ class Mailroom:
         return self._hub.owe(mail.author, self._receipt(mail, state, detail))
 
     def _receipt(self, mail: Mail, state: MailState, detail: str) -> Receipt:
-        online = self._hub.session_of(mail.reader) is not None
+        online = self._hub.roster.session_of(mail.reader) is not None
         return Receipt(id=mail.id, seq=mail.seq, to=mail.to, online=online, mail=state, detail=detail or UNSET)
 
     def _judge(self, mail: Mail, now: float) -> Literal["send", "drop", "wait"]:
@@ -85,7 +85,7 @@ class Mailroom:
         if reader.seen >= mail.seq:
             return "drop"
         waited = now >= mail.time.timestamp() + self._hub.limits.mail_window
-        return "send" if waited and self._hub.is_away(reader, now) else "wait"
+        return "send" if waited and self._hub.roster.is_away(reader, now) else "wait"
 
     def _dropped(self, mail: Mail) -> None:
         gone = Gone(table="mail", key=mail.seq)

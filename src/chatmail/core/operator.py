@@ -10,10 +10,11 @@ from ipaddress import ip_address
 from msgspec import Struct
 
 from chatmail.core.accounts import Bans
-from chatmail.core.hub import Hub, Presence, clip, stamp
+from chatmail.core.hub import Hub
 from chatmail.core.names import fold, same_email
+from chatmail.core.people import Presence
 from chatmail.core.records import Account, Ban, Change, Entry, Gone, Letter, Motd, Row
-from chatmail.core.wire import REASON_MAX, TEXT_MAX, Code, Refused, unfit_text
+from chatmail.core.wire import REASON_MAX, TEXT_MAX, Code, Refused, stamp, unfit_text
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -56,21 +57,22 @@ class Operator:
         if wrong is not None:
             raise wrong
         entry = Entry(kind="notice", time=stamp(now), text=text)
-        reached = len(self._hub.present)
+        reached = len(self._hub.roster)
         self._do(entry, (), lambda: None, f"broadcast to {reached} people")
 
     def kick(self, name: str, reason: str, now: float) -> None:
         """Close somebody's connection; they may come back."""
         _check_reason(reason)
-        presence = self._hub.present.get(self._account(name).id)
-        if presence is None or presence.leaving:
-            raise Refused(Code.NO_SUCH_PERSON, f"{clip(name)} is not here")
+        account = self._hub.accounts.known(name)
+        presence = self._hub.roster.get(account.id)
+        if presence is None:
+            raise Refused(Code.NO_SUCH_PERSON, f"{account.name} is not here")
         self._expel(presence, f"kicked: {reason}" if reason else "kicked", now)
 
     def _expel(self, presence: Presence, reason: str, now: float) -> None:
         if presence.session is not None:
             self._hub.dismiss(presence.session, reason, retry=False)
-        self._hub.announce_left(presence, reason, now)
+        self._hub.roster.leave(presence, reason, now)
 
     def ban(self, what: str, duration: float | None, reason: str, now: float) -> None:
         """Keep a name, an address or an IP address out, for some seconds or (None) for good; who is here must go."""
@@ -80,7 +82,7 @@ class Operator:
 
         def banned() -> None:
             hub.bans.add(ban)
-            for presence in list(hub.present.values()):
+            for presence in hub.roster.all():
                 if ban.what in _keys(presence):
                     self._expel(presence, f"banned: {reason}" if reason else "banned", now)
             for session in hub.sessions:
@@ -93,7 +95,7 @@ class Operator:
         """Lift a ban."""
         key = Bans.key(what)
         if self._hub.bans.find(now, key) is None:
-            raise Refused(Code.NO_SUCH_PERSON, f"{clip(what)} is not banned; /bans lists who is")
+            raise Refused(Code.NO_SUCH_PERSON, f"{key} is not banned; /bans lists who is")
         gone = Gone(table="ban", key=key)
         self._do(None, (gone,), lambda: self._hub.bans.remove(key), f"{key} is no longer banned")
 
@@ -103,21 +105,21 @@ class Operator:
 
     def who(self, now: float) -> list[Profile]:
         """Everybody who is here."""
-        return [self._profile(presence.account, now) for presence in self._hub.present.values()]
+        return [self._profile(presence.account, now) for presence in self._hub.roster.all()]
 
     def whois(self, name: str, now: float) -> Profile:
         """What is known of somebody, here or not."""
-        return self._profile(self._account(name), now)
+        return self._profile(self._hub.accounts.known(name), now)
 
     def names(self) -> list[str]:
         """The names of all accounts, those who are here first."""
-        here = [presence.account.name for presence in self._hub.present.values()]
+        here = [presence.account.name for presence in self._hub.roster.all()]
         return here + sorted(set(self._hub.accounts.names()) - set(here))
 
     def _profile(self, account: Account, now: float) -> Profile:
         hub = self._hub
-        presence = hub.present.get(account.id)
-        session = hub.session_of(account.id)
+        presence = hub.roster.get(account.id)
+        session = hub.roster.session_of(account.id)
         return Profile(
             name=account.name,
             email=account.email,
@@ -133,8 +135,8 @@ class Operator:
     def forget(self, name: str, now: float) -> None:
         """Delete an account: its name is free for another address, its token is void, its waiting mail is dropped."""
         hub = self._hub
-        account = self._account(name)
-        presence = hub.present.get(account.id)
+        account = self._hub.accounts.known(name)
+        presence = hub.roster.get(account.id)
 
         def forgotten() -> None:
             hub.accounts.forget(account)
@@ -173,7 +175,7 @@ class Operator:
         """The state of the house in numbers."""
         hub = self._hub
         return Figures(
-            people=len(hub.present),
+            people=len(hub.roster),
             connections=len(hub.sessions),
             accounts=len(hub.accounts),
             entries=hub.journal.last - hub.journal.first + 1,
@@ -183,14 +185,6 @@ class Operator:
             mails_sent=hub.mailroom.sent,
             mails_dead=len(hub.mailroom.dead),
         )
-
-    def _account(self, name: str) -> Account:
-        account = self._hub.accounts.find(name)
-        if account is None:
-            meant = self._hub.accounts.suggest(name)
-            hint = f"; did you mean {meant}?" if meant is not None else ""
-            raise Refused(Code.NO_SUCH_PERSON, f"nobody here was ever called {clip(name)}{hint}")
-        return account
 
     def _do(self, entry: Entry | None, rows: tuple[Row, ...], effect: Callable[[], None], done: str) -> None:
         def stored(_: int | None) -> None:

@@ -8,20 +8,12 @@ before it (``ticket``), and that the session has read the journal as far as it w
 from collections import deque
 from collections.abc import Callable
 
-from chatmail.core.accounts import Code
+from chatmail.core.codes import Challenge
 from chatmail.core.records import Account
-from chatmail.core.wire import Frame, Join, encode
+from chatmail.core.wire import Frame, encode
 
 OWED_MAX = 256 * 1024
 """A session that is owed more than so many bytes of answers is not read until it has taken them."""
-
-
-class Challenge:
-    """A join that waits for its code."""
-
-    def __init__(self, join: Join, code: Code) -> None:
-        self.join = join
-        self.code = code
 
 
 class Session:

@@ -10,7 +10,7 @@ out, and nothing is raised, whatever the bytes.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -401,6 +401,11 @@ def _unfit(frame: Any) -> WireError | None:
             text = f"version {version} of the protocol is not spoken here, only version {VERSION}"
             return WireError(Code.UNSUPPORTED, text, field="version")
     return None
+
+
+def stamp(now: float) -> datetime:
+    """Seconds since the epoch as the wire tells a time: UTC, to the millisecond."""
+    return datetime.fromtimestamp(round(now, 3), UTC)
 
 
 def unfit_text(text: str, limit: int, field: str, id: str | UnsetType = UNSET) -> WireError | None:

@@ -261,17 +261,17 @@ def load(argv: Sequence[str], environ: Mapping[str, str], folder: Path) -> Setti
     wrong: set[str] = set()
     for row in TABLE:
         sources = ((row.option, options.get(row.field)), ("the environment", environ.get(row.key)))
-        for source, value in (*sources, (".env", written.get(row.key))):
-            if value is None:
-                continue
-            try:
-                if value.strip():
-                    chosen[row.field] = row.read(value.strip() if row.option else value, folder)
-            except ValueError as error:
-                wrong.add(row.key)
-                shown = f"={_shorten(value)}" if row.option else ""
-                mistakes.append(f"{row.key}{shown} (from {source}) should be {error}")
-            break
+        given = ((source, value) for source, value in (*sources, (".env", written.get(row.key))) if value is not None)
+        source, value = next(given, ("", ""))
+        if not value.strip():
+            value = row.default
+        try:
+            if value:
+                chosen[row.field] = row.read(value.strip() if row.option else value, folder)
+        except ValueError as error:
+            wrong.add(row.key)
+            shown = f"={_shorten(value)}" if row.option else ""
+            mistakes.append(f"{row.key}{shown} (from {source}) should be {error}")
     settings = Settings(**chosen)
     mistakes += [text for keys, text in _contradictions(settings) if not keys & wrong]
     if mistakes:

@@ -1,0 +1,58 @@
+"""Verification: a six-digit code goes to an address, and whoever has it reads that address's mail."""
+
+import hmac
+from collections import deque
+from random import Random
+
+from chatmail.core.names import same_email
+from chatmail.core.wire import Join
+
+HOUR = 3_600.0
+
+
+class Challenge:
+    """A join that waits for its code, which is good for a while and a few tries."""
+
+    def __init__(self, join: Join, digits: str, expires: float, tries: int) -> None:
+        self.join = join
+        self.digits = digits
+        self.expires = expires
+        self.tries = tries
+
+    def matches(self, attempt: str, now: float) -> bool:
+        """Whether this is the code, in constant time; each attempt uses up a try."""
+        self.tries -= 1
+        right = hmac.compare_digest(attempt.strip().encode(), self.digits.encode())
+        return right and self.tries >= 0 and now < self.expires
+
+    def spent(self, now: float) -> bool:
+        """Whether no attempt can succeed any more."""
+        return self.tries <= 0 or now >= self.expires
+
+
+class Codes:
+    """Gives out codes, a few an hour to one address, so that nobody's mailbox is flooded by a stranger.
+
+    Args:
+        random: where the digits come from; must be unpredictable in earnest.
+        life: how long a code is good, in seconds.
+        tries: how many attempts it bears.
+        per_hour: how many go to one address within an hour.
+    """
+
+    def __init__(self, random: Random, *, life: float, tries: int, per_hour: int) -> None:
+        self._random = random
+        self._life = life
+        self._tries = tries
+        self._per_hour = per_hour
+        self._given: dict[str, deque[float]] = {}
+
+    def issue(self, join: Join, email: str, now: float) -> Challenge | None:
+        """A new code for this join, None when the address has had enough within the hour."""
+        for address in [key for key, times in self._given.items() if times[-1] <= now - HOUR]:
+            del self._given[address]
+        given = self._given.setdefault(same_email(email), deque(maxlen=self._per_hour))
+        if len(given) == self._per_hour and given[0] > now - HOUR:
+            return None
+        given.append(now)
+        return Challenge(join, f"{self._random.randrange(10**6):06}", now + self._life, self._tries)

@@ -1,0 +1,162 @@
+"""Coming and going: how a connection becomes somebody, and what a newcomer is told.
+
+join ──> door ──> challenge ──verify──┐
+          └───────────────────────────┴──> store ──> welcome, then history or what was missed
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+
+from chatmail.core.door import Entrant
+from chatmail.core.journal import READ_MAX
+from chatmail.core.names import mask_email
+from chatmail.core.records import Account, Change, Entry, Patch
+from chatmail.core.session import Session
+from chatmail.core.wire import Challenge, Code, Join, Leave, Refused, Verify, Welcome, encode, stamp
+
+if TYPE_CHECKING:
+    from chatmail.core.hub import Hub
+
+
+def join(hub: "Hub", session: Session, frame: Join, now: float) -> None:
+    """Ask to come in: straight on with a token (or where names are trusted), else by way of a code."""
+    _check_outside(session)
+    session.challenge = None
+    entrant = hub.door.examine(frame, session.host, now)
+    _check_alone(hub, entrant)
+    if entrant.floor is not None or not hub.limits.verify_email:
+        _enter(hub, session, frame, entrant, now)
+        return
+    challenge = hub.door.challenge(session, frame, entrant, now)
+    letter = hub.code_letter(entrant.email, entrant.name, challenge.digits, now, challenge.expires)
+    hub.mailroom.send(letter, now)
+    hub.answer(session, Challenge(email=mask_email(entrant.email), expires=stamp(challenge.expires)))
+
+
+def verify(hub: "Hub", session: Session, frame: Verify, now: float) -> None:
+    """The code from the mail: with the right one the join that it was asked for goes on."""
+    _check_outside(session)
+    asked, entrant = hub.door.verify(session, frame.code, now)
+    _check_alone(hub, entrant)
+    _enter(hub, session, asked, entrant, now)
+
+
+def leave(hub: "Hub", session: Session, _: Leave, now: float) -> None:
+    """Goodbye, after everything that was said before."""
+    presence = hub.roster.get(session.account.id) if session.account is not None else None
+    if presence is None or presence.session is not session:
+        hub.dismiss(session, "you left", retry=False)
+    else:
+        session.blocked = True
+        hub.roster.leave(presence, "left", now, session)
+
+
+def _check_outside(session: Session) -> None:
+    if session.account is not None:
+        raise Refused(Code.ALREADY_JOINED, f"you are here already, as {session.account.name}")
+
+
+def _check_alone(hub: "Hub", entrant: Entrant) -> None:
+    """One terminal a person; only who holds a proof takes over."""
+    presence = hub.roster.get(entrant.account.id) if entrant.account is not None else None
+    if presence is not None and (presence.returning or (presence.session is not None and not entrant.proven)):
+        text = f"{entrant.name} is here already, from another terminal; leave there first, or take another name"
+        raise Refused(Code.NAME_TAKEN, text, field="name")
+
+
+def _enter(hub: "Hub", session: Session, frame: Join, entrant: Entrant, now: float) -> None:
+    """Everything is in order: have the account, and the coming itself, stored."""
+    account = entrant.account
+    rows: tuple[Account | Patch, ...] = ()
+    if account is None:
+        last = hub.journal.last
+        id = hub.accounts.reserve(entrant.name)
+        account = Account(id=id, name=entrant.name, email=entrant.email, first=last, seen=last)
+        rows = (account,)
+    elif account.away is not None and frame.resume is UNSET:
+        rows = (Patch(account=account.id, field="away", value=None),)
+    presence = hub.roster.get(account.id)
+    entry = None
+    if presence is not None:
+        presence.returning = True
+    elif hub.roster.is_told(coming=True):
+        entry = Entry(kind="joined", time=stamp(now), author=account.id, sender=account.name)
+    session.blocked = True
+    session.challenge = None
+
+    def entered(number: int | None) -> None:
+        if entrant.account is None:
+            hub.accounts.add(account)
+        last = hub.journal.last if number is None else number - 1
+        _welcome(hub, session, account, frame, entrant, last, now)
+
+    def not_stored(why: str) -> None:
+        session.blocked = False
+        if entrant.account is None:
+            hub.accounts.release(entrant.name)
+        if presence is not None:
+            presence.returning = False
+            hub.roster.expect_back(presence, "connection lost", now)
+        hub.refuse(session, Refused(Code.UNAVAILABLE, why), now)
+
+    hub.submit(Change(entry=entry, rows=rows, then=entered, failed=not_stored), session)
+
+
+def _welcome(
+    hub: "Hub", session: Session, account: Account, frame: Join, entrant: Entrant, last: int, now: float
+) -> None:
+    """The store has the join: this session is inside, and what has a number up to ``last`` is history to it."""
+    session.blocked = False
+    presence = hub.roster.arrive(account, session, now)
+    if session.gone:
+        hub.roster.lose(account, session, "connection lost", now)
+        return
+    hub.door.enter(session.host)
+    hub.tell(f"{account.name} <{account.email}> joined from {session.host}")
+    session.account = account
+    session.heard = now
+    floor = last if entrant.floor is None else entrant.floor
+    resume = frame.resume
+    resumed = resume is not UNSET and entrant.proven and resume.epoch == hub.epoch and resume.seq <= last
+    people = hub.roster.people(presence)
+    welcome = Welcome(
+        name=account.name,
+        epoch=hub.epoch,
+        seq=last,
+        resumed=resumed,
+        token=hub.accounts.token(account, floor),
+        people=people.people,
+        total=people.total,
+        notify=account.notify,
+        motd=hub.motd or UNSET,
+    )
+    session.prologue.append(encode(welcome))
+    if resume is not UNSET and resumed:
+        session.cursor = max(resume.seq, account.first, floor)
+    else:
+        session.cursor = last
+        unseen = max(account.seen, floor)
+        told = hub.journal.history(account.id, hub.limits.history, unseen=unseen, floor=floor)
+        history = _parcels(told)
+        if entrant.account is not None and unseen < hub.journal.first - 1:
+            hub.look_up(session, account, after=unseen, gap=False, then=history)
+        else:
+            session.prologue.extend(history)
+    hub.mailroom.confess(account.id)
+    hub.touch(session)
+
+
+def _parcels(lines: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Lines joined into pieces of at most READ_MAX bytes."""
+    parcels: list[bytes] = []
+    parcel: list[bytes] = []
+    size = 0
+    for line in lines:
+        if size + len(line) > READ_MAX and parcel:
+            parcels.append(b"".join(parcel))
+            parcel, size = [], 0
+        parcel.append(line)
+        size += len(line)
+    return (*parcels, b"".join(parcel)) if parcel else ()

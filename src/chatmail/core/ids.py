@@ -1,0 +1,64 @@
+"""The duplicate-id rule: an id that a client chose is accepted once, however often it is sent.
+
+A client that was cut off cannot know whether its last line arrived, so it sends it again. An id is reserved when it
+is submitted, gets its number when the entry is in the journal, and lives as long as that entry.
+"""
+
+from collections import deque
+
+from msgspec import UNSET, Struct, UnsetType
+
+from chatmail.core.records import Entry
+from chatmail.core.wire import Code, Refused
+
+
+class Accepted(Struct):
+    """What was said under an id (as a hash), and the number it got, UNSET until then."""
+
+    said: int
+    seq: int | UnsetType = UNSET
+
+
+class Ids:
+    """All ids in use, by account."""
+
+    def __init__(self) -> None:
+        self._accepted: dict[tuple[int, str], Accepted] = {}
+        self._by_age: deque[tuple[int, tuple[int, str]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._accepted)
+
+    def find(self, account: int, id: str | UnsetType, reader: int | None, text: str) -> Accepted | None:
+        """What has this id already, None when it is free. Raises Refused when that is another message.
+
+        ``reader`` and ``text`` are what is to be said under it now, to an account or (None) to all.
+        """
+        if id is UNSET:
+            return None
+        accepted = self._accepted.get((account, id))
+        if accepted is not None and accepted.said != hash((reader, text)):
+            raise Refused(Code.BAD_FRAME, f"the id {id!r} was used for another message", id=id, field="id")
+        return accepted
+
+    def reserve(self, entry: Entry) -> None:
+        """An entry is on its way to the store."""
+        if entry.author is not None and entry.id is not UNSET:
+            self._accepted[entry.author, entry.id] = Accepted(hash((entry.reader, entry.text)))
+
+    def publish(self, entry: Entry, seq: int) -> None:
+        """An entry is in the journal, under this number."""
+        if entry.author is not None and entry.id is not UNSET:
+            key = (entry.author, entry.id)
+            self._accepted[key].seq = seq
+            self._by_age.append((seq, key))
+
+    def release(self, entry: Entry) -> None:
+        """An entry did not get into the store: its id is free again."""
+        if entry.author is not None and entry.id is not UNSET:
+            del self._accepted[entry.author, entry.id]
+
+    def expire(self, first: int) -> None:
+        """Entries before this number are gone, and their ids with them."""
+        while self._by_age and self._by_age[0][0] < first:
+            del self._accepted[self._by_age.popleft()[1]]

@@ -1,0 +1,148 @@
+"""The people who are here: who is connected, who is cut off for the moment, who is on their way out.
+
+joined ──> connected <──────────────┐ comes back: nothing is shown
+               │ cut                │
+               └──> waiting (grace) ┤
+               │                    └ does not: ──> left
+               └ leaves, is kicked ────────────────> left
+"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+
+from chatmail.core.records import Account, Change, Entry
+from chatmail.core.session import Session
+from chatmail.core.wire import People, Person, stamp
+
+if TYPE_CHECKING:
+    from chatmail.core.hub import Hub
+
+PEOPLE_BYTES = 40 * 1024
+"""Most bytes of names in one list of people, so that no line is longer than the wire allows."""
+
+
+class Presence:
+    """Somebody who is here; ``session`` is None while their connection is cut but not yet given up."""
+
+    __slots__ = ("account", "leaving", "returning", "session", "since")
+
+    def __init__(self, account: Account, since: datetime) -> None:
+        self.account = account
+        self.since = since
+        self.session: Session | None = None
+        self.leaving = False
+        """Their left is with the store."""
+        self.returning = False
+        """A join of theirs is with the store."""
+
+    def person(self) -> Person:
+        """Their line in the list of people."""
+        away = self.account.away
+        return Person(name=self.account.name, since=self.since, away=UNSET if away is None else away)
+
+
+class Roster:
+    """Everybody who is here, in the order in which they came."""
+
+    def __init__(self, hub: "Hub") -> None:
+        self._hub = hub
+        self._present: dict[int, Presence] = {}
+
+    def __len__(self) -> int:
+        return len(self._present)
+
+    def all(self) -> list[Presence]:
+        """Everybody, those on their way out included."""
+        return list(self._present.values())
+
+    def get(self, account: int) -> Presence | None:
+        """Whether this account is here, and how; None for somebody who is gone or about to be."""
+        presence = self._present.get(account)
+        return None if presence is None or presence.leaving else presence
+
+    def session_of(self, account: int) -> Session | None:
+        """The connected session of an account, None while there is none."""
+        presence = self.get(account)
+        return presence.session if presence is not None else None
+
+    def is_away(self, account: Account, now: float) -> bool:
+        """Not connected, or said so, or nothing but pings for a while: mail may be wanted."""
+        session = self.session_of(account.id)
+        return session is None or account.away is not None or now > session.active + self._hub.limits.idle
+
+    def is_told(self, *, coming: bool) -> bool:
+        """Whether comings and goings are told: in a large room they no longer are."""
+        return len(self._present) + coming <= self._hub.limits.presence_max
+
+    def people(self, own: Presence | None = None) -> People:
+        """The list of people, as many as one line may hold; ``own`` always among them."""
+        people = [own.person()] if own is not None else []
+        room = PEOPLE_BYTES
+        for presence in self._present.values():
+            if presence is own:
+                continue
+            person = presence.person()
+            room -= 60 + 4 * len(person.name) + 6 * len(person.away or "")
+            if len(people) >= self._hub.limits.presence_max or room < 0:
+                break
+            people.append(person)
+        return People(people=people, total=len(self._present))
+
+    def arrive(self, account: Account, session: Session, now: float) -> Presence:
+        """Somebody is here, or back, with this session; an older one of theirs gets its goodbye."""
+        presence = self._present.get(account.id)
+        if presence is None:
+            presence = self._present[account.id] = Presence(account, stamp(now))
+        if presence.session is not None:
+            self._hub.dismiss(presence.session, "you came in from another terminal", retry=False)
+        presence.session = session
+        presence.returning = False
+        return presence
+
+    def lose(self, account: Account, session: Session, reason: str, now: float) -> None:
+        """The session of somebody here is gone: they have the grace to come back."""
+        presence = self._present.get(account.id)
+        if presence is not None and presence.session is session:
+            presence.session = None
+            self.expect_back(presence, reason, now)
+
+    def expect_back(self, presence: Presence, reason: str, now: float) -> None:
+        """Announce somebody as gone, for this reason, unless they are back within the grace."""
+
+        def check(now: float) -> None:
+            if presence.session is None and not presence.returning:
+                self.leave(presence, reason, now)
+
+        self._hub.at(now + self._hub.limits.grace, check)
+
+    def leave(self, presence: Presence, reason: str, now: float, asker: Session | None = None) -> None:
+        """Somebody goes: off the list as soon as the store has it.
+
+        ``asker``: their session, when they asked for it themselves; it is closed then.
+        """
+        if presence.leaving:
+            return
+        presence.leaving = True
+        account = presence.account
+        entry = None
+        if self.is_told(coming=False):
+            entry = Entry(kind="left", time=stamp(now), author=account.id, sender=account.name, text=reason)
+
+        def left(_: int | None) -> None:
+            del self._present[account.id]
+            self._hub.tell(f"{account.name} left: {reason}")
+            if len(self._present) == self._hub.limits.presence_max:
+                for other in self._present:
+                    self._hub.owe(other, self.people())
+            if presence.session is not None:
+                self._hub.dismiss(presence.session, "you left" if asker else reason, retry=False)
+
+        def not_stored(why: str) -> None:
+            presence.leaving = False
+            if asker is not None:
+                self._hub.dismiss(asker, f"you left ({why})", retry=False)
+            self.expect_back(presence, reason, now)
+
+        self._hub.submit(Change(entry=entry, then=left, failed=not_stored), asker)

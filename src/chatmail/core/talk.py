@@ -1,0 +1,108 @@
+"""What people do once they are in: say, send direct messages, ask, choose, ping. One function a frame."""
+
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from chatmail.core.ids import Accepted
+from chatmail.core.records import Account, Change, Entry, Mail, Patch
+from chatmail.core.session import Session
+from chatmail.core.wire import Ack, Away, Code, Dm, Notify, Ping, Pong, Refused, Say, Who, stamp
+
+if TYPE_CHECKING:
+    from chatmail.core.hub import Hub
+
+
+def _account(session: Session, id: str | UnsetType = UNSET) -> Account:
+    if session.account is None:
+        raise Refused(Code.NOT_JOINED, "join first: this needs a name", id=id)
+    return session.account
+
+
+def _acknowledge(hub: "Hub", session: Session, id: str | UnsetType, accepted: Accepted) -> None:
+    """Answer an id that was accepted before, with its number (which it may be about to get)."""
+    hub.answer_later(session, lambda: Ack(id=id, seq=accepted.seq))
+
+
+def say(hub: "Hub", session: Session, frame: Say, now: float) -> None:
+    """A message to everybody; its echo is the acknowledgement."""
+    account = _account(session, frame.id)
+    accepted = hub.ids.find(account.id, frame.id, None, frame.text)
+    if accepted is not None:
+        _acknowledge(hub, session, frame.id, accepted)
+        return
+    entry = Entry(kind="message", time=stamp(now), author=account.id, sender=account.name, text=frame.text, id=frame.id)
+    hub.submit(Change(entry=entry), session)
+
+
+def dm(hub: "Hub", session: Session, frame: Dm, now: float) -> None:
+    """A message to one person, here or not, and a mail for them unless they want none."""
+    account = _account(session, frame.id)
+    reader = hub.accounts.known(frame.to, frame.id)
+    accepted = hub.ids.find(account.id, frame.id, reader.id, frame.text)
+    if accepted is not None:
+        _acknowledge(hub, session, frame.id, accepted)
+        return
+    mailed = reader.notify != "never"
+    if mailed:
+        hub.mailroom.check_room(reader, frame.id)
+    entry = Entry(
+        kind="direct",
+        time=stamp(now),
+        author=account.id,
+        sender=account.name,
+        reader=reader.id,
+        to=reader.name,
+        text=frame.text,
+        id=frame.id,
+    )
+    mail = Mail(
+        seq=0,
+        reader=reader.id,
+        author=account.id,
+        sender=account.name,
+        to=reader.name,
+        text=frame.text,
+        time=entry.time,
+        id=frame.id,
+    )
+
+    def stored(number: int | None) -> None:
+        numbered = replace(mail, seq=number or 0)
+        if mailed:
+            hub.mailroom.add(numbered, reader, now)
+        else:
+            hub.mailroom.tell(numbered, "off", f"{reader.name} wants no mail")
+
+    hub.submit(Change(entry=entry, rows=(mail,) if mailed else (), then=stored), session)
+
+
+def who(hub: "Hub", session: Session, _: Who, _now: float) -> None:
+    """Ask for the list of people."""
+    account = _account(session)
+    hub.answer_later(session, lambda: hub.roster.people(hub.roster.get(account.id)))
+
+
+def notify(hub: "Hub", session: Session, frame: Notify, _now: float) -> None:
+    """Choose when to get mail."""
+    account = _account(session, frame.id)
+    hub.submit(Change(rows=(Patch(account=account.id, field="notify", value=frame.when),)), session)
+    hub.answer(session, Ack(id=frame.id))
+
+
+def away(hub: "Hub", session: Session, frame: Away, _now: float) -> None:
+    """Be away, for a reason; or be back."""
+    account = _account(session, frame.id)
+    reason = None if frame.reason is UNSET else frame.reason
+    hub.submit(Change(rows=(Patch(account=account.id, field="away", value=reason),)), session)
+    hub.answer(session, Ack(id=frame.id))
+
+
+def ping(hub: "Hub", session: Session, frame: Ping, now: float) -> None:
+    """A sign of life, which from now on is expected; and how far this person has read."""
+    account = _account(session)
+    hub.watch(session, now)
+    if frame.seq is not UNSET and account.seen < frame.seq <= session.cursor:
+        hub.submit(Change(rows=(Patch(account=account.id, field="seen", value=frame.seq),)), session)
+    hub.answer(session, Pong())

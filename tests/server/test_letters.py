@@ -1,0 +1,353 @@
+"""Letters: the bytes are parsed again, and nothing is in them that should not be."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import SMTP, compat32, default
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatmail.core.names import BadEmail, BadName, check_email, check_name
+from chatmail.core.records import Draft, Letter, Mail
+from chatmail.core.wire import TEXT_MAX
+from chatmail.server.letters import LETTER_MAX, LIFETIME, compose, compose_code, fits
+
+HEADERS = [
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Auto-Submitted",
+    "X-Auto-Response-Suppress",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+]
+HEADERS_OF_A_CODE = [name for name in HEADERS if name not in {"In-Reply-To", "References"}]
+TIME = datetime(2026, 11, 22, 14, 2, 11, tzinfo=UTC)
+SENDER = "team@gmail.com"
+
+HOSTILE_NAMES = [
+    "",
+    "John\r\nBcc: eve@x.org",
+    "John\nBcc: eve@x.org",
+    "=?utf-8?q?John=0ABcc:_eve=40x.org?=",
+    "=?utf-8?b?Sm9obgpCY2M6IGV2ZUB4Lm9yZw==?=",
+    'John" <eve@x.org>, "',
+    "eve@x.org",
+    "John, eve@x.org",
+    "John\0",
+    "\u202enhoJ",
+    "Jo\u200bhn",
+    "John\u2028Mary",
+    "John\x85Mary",
+    "\u0301John",
+    "John\\",
+    "John (a comment)",
+    "John;",
+    "x" * 33,
+    "\ud800",
+]
+FINE_NAMES = ["John", "j.r-r_t", "7up", "Jürgen", "李小龍", "Ольга", "محمد", "ß" * 32, "𝒳" * 32, "x" * 32]
+HOSTILE_TEXTS = [
+    "\r\n\r\nMary, Sunday 22 November 2026, 14:02:11 UTC:\r\n> I quit",
+    "a\nMary:\rMary:\x0bMary:\x0cMary:\x1cMary:\x1dMary:\x1eMary:\x85Mary:\u2028Mary:\u2029Mary:",
+    "\r\n.\r\nMAIL FROM:<eve@x.org>\r\n",
+    "Bcc: eve@x.org\r\nContent-Type: text/html\r\n\r\n<b>",
+    "\x1b[2J\x1b]0;title\x07\x9b31m",
+    "\u202egnp.exe\u2066\u2069\u200f",
+    "z\u200be\u200cr\u200do\u2060\ufeff\u00ad",
+    "--===============boundary==\r\nFrom me",
+    "= =3D =\r\n" + "=" * 200,
+    "x" * TEXT_MAX,
+    "\n" * TEXT_MAX,
+    "\u202e" * TEXT_MAX,
+    "\U0001f600" * TEXT_MAX,
+    "👩‍👩‍👧 नमस्ते \t tab",
+    "\ud800 lone",
+]
+
+
+def mail(text: str = "Hello", *, seq: int = 41, author: int = 1, sender: str = "John", time: datetime = TIME) -> Mail:
+    return Mail(seq=seq, reader=2, author=author, sender=sender, to="Mary", text=text, time=time)
+
+
+def letter(*mails: Mail, reader: int = 2, address: str = "mary@x.org", sender: str = SENDER, **more: Any) -> Letter:
+    draft = Draft(reader=reader, name="Mary", address=address, mails=mails, made=TIME.timestamp() + 1)
+    return compose(draft, sender, more.pop("epoch", "k2f9"), **more)
+
+
+def parse(content: bytes) -> EmailMessage:
+    """The message as Python's newer parser sees it, after the old one and the bytes themselves agree on the headers."""
+    assert content.isascii()
+    assert not re.search(rb"(?<!\r)\n|\r(?!\n)", content)
+    lines = content.split(b"\r\n")
+    assert max(map(len, lines)) <= 998
+    head = content.partition(b"\r\n\r\n")[0].decode()
+    names = [line.partition(":")[0] for line in head.split("\r\n") if not line.startswith(" ")]
+    message = BytesParser(EmailMessage, policy=default).parsebytes(content)
+    assert message.keys() == message_from_bytes(content, policy=compat32).keys() == names
+    assert message.keys() == BytesParser(EmailMessage, policy=SMTP).parsebytes(content).keys()
+    assert [defect for value in message.values() for defect in value.defects] == []
+    assert message.defects == []
+    assert not message.is_multipart()
+    return message
+
+
+def body(content: bytes) -> str:
+    text = str(parse(content).get_content())
+    assert not re.search(r"(?<!\r)\n|\r(?!\n)", text)
+    return text.replace("\r\n", "\n")
+
+
+def test_a_letter_as_a_whole() -> None:
+    made = letter(mail("Hello,\n\nhow are you?"))
+    assert made.content.decode() == (
+        'From: "John via chatmail" <team@gmail.com>\r\n'
+        "To: mary@x.org\r\n"
+        "Subject: Chat message from John\r\n"
+        "Date: Sun, 22 Nov 2026 14:02:12 +0000\r\n"
+        f"Message-ID: {made.message_id}\r\n"
+        f"In-Reply-To: {parse(made.content)['References']}\r\n"
+        f"References: {parse(made.content)['In-Reply-To']}\r\n"
+        "Auto-Submitted: auto-generated\r\n"
+        "X-Auto-Response-Suppress: All\r\n"
+        "MIME-Version: 1.0\r\n"
+        'Content-Type: text/plain; charset="utf-8"\r\n'
+        "Content-Transfer-Encoding: quoted-printable\r\n"
+        "\r\n"
+        "John wrote to you in the chat.\r\n"
+        "\r\n"
+        "John, Sunday 22 November 2026, 14:02:11 UTC:\r\n"
+        "> Hello,\r\n"
+        ">\r\n"
+        "> how are you?\r\n"
+        "\r\n"
+        "To answer, type in the chat: /dm John TEXT\r\n"
+        "A reply to this mail reaches the operator of the chat, nobody else.\r\n"
+        "\r\n"
+        "To get these mails less often, type in the chat:\r\n"
+        "  /notify away   mails only while you are away\r\n"
+        "  /notify never  no mails\r\n"
+    )
+    assert (made.reader, made.address, made.mails) == (2, "mary@x.org", (mail("Hello,\n\nhow are you?"),))
+    assert made.expires == made.made + LIFETIME
+
+
+@pytest.mark.parametrize("name", FINE_NAMES)
+def test_a_name_is_shown_in_the_headers(name: str) -> None:
+    message = parse(letter(mail(sender=name)).content)
+    assert message.keys() == HEADERS
+    [address] = message["From"].addresses
+    assert (address.display_name, address.addr_spec) == (f"{name} via chatmail", SENDER)
+    assert message["Subject"] == f"Chat message from {name}"
+    assert f"/dm {name} TEXT" in message.get_content()
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_an_odd_name_is_nowhere(name: str) -> None:
+    for content in (
+        letter(mail(sender=name)).content,
+        compose_code("mary@x.org", name, "123456", SENDER, 0, 600, "key").content,
+    ):
+        message = parse(content)
+        assert message.keys() in (HEADERS, HEADERS_OF_A_CODE)
+        assert str(message["From"]) == f"chatmail <{SENDER}>"
+        assert str(message["Subject"]) in {"Chat message", "Your code for the chat"}
+        assert not name or name not in message.get_content()
+        assert "eve@" not in content.decode()
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_no_line_of_a_text_stands_without_its_mark(text: str) -> None:
+    """By whatever a reader of mail takes for the end of a line, and whatever is left of the text."""
+    content = letter(mail(text)).content
+    assert parse(content).keys() == HEADERS
+    before, after = body(letter(mail("#")).content).split("> #\n")
+    quoted = body(content).removeprefix(before).removesuffix(after)
+    assert quoted
+    assert all(line.startswith(">") for line in quoted.splitlines())
+    assert len(quoted.splitlines()) == len(text.splitlines())
+    assert not re.search(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u00ad]", quoted)
+    assert len(content) <= LETTER_MAX
+
+
+def test_what_is_hidden_is_shown_or_dropped_and_all_else_kept() -> None:
+    text = "a\x1b[31m \u202eb\u200bc\u3000d\te\u00a0नमस्ते é"
+    assert "> a<U+001B>[31m <U+202E>bc\u3000d\te\u00a0नमस्ते é\n" in body(letter(mail(text)).content)
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_whatever_people_write_the_headers_are_these(name: str, text: str, address: str, sender: str) -> None:
+    content = letter(mail(text, sender=name), mail(text, seq=42), address=address, sender=sender).content
+    message = parse(content)
+    assert message.keys() == HEADERS
+    assert len(message["From"].addresses) == 1
+    assert len(message["To"].addresses) <= 1
+    code = compose_code(address, name, "123456", sender, 0, 600, text).content
+    assert parse(code).keys() == HEADERS_OF_A_CODE
+
+
+addresses = st.emails() | st.from_regex(r"\A[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]{1,30}@[a-zA-Z0-9]{1,9}\.[a-z]{2,3}\Z")
+
+
+@given(addresses)
+def test_the_only_recipient_is_the_address(address: str) -> None:
+    try:
+        checked = check_email(address)
+    except BadEmail:
+        checked = ""
+    message = parse(letter(mail(), address=address).content)
+    if checked and "=?" not in checked:
+        assert [found.addr_spec.replace('"', "") for found in message["To"].addresses] == [checked]
+    else:
+        assert str(message["To"]) == "undisclosed-recipients:;"
+
+
+@given(st.text())
+def test_every_name_that_may_join_is_shown(name: str) -> None:
+    try:
+        checked = check_name(name)
+    except BadName:
+        return
+    assert parse(letter(mail(sender=checked)).content)["Subject"] == f"Chat message from {checked}"
+
+
+@pytest.mark.parametrize("address", ["=?utf-8?q?eve=40evil.org?=@x.org", "a, b@x.org", "a@x.org\r\nBcc: b@x.org", ""])
+def test_an_address_that_could_mean_another_is_not_written(address: str) -> None:
+    made = letter(mail(), address=address)
+    assert str(parse(made.content)["To"]) == "undisclosed-recipients:;"
+    assert made.address == address
+
+
+def test_odd_dots_in_an_address_are_quoted() -> None:
+    assert b'To: ".john..doe."@x.org\r\n' in letter(mail(), address=".john..doe.@x.org").content
+
+
+def test_messages_of_one_sender_stand_in_order() -> None:
+    content = letter(mail("one", seq=1), mail("two", seq=2), mail("three", seq=9)).content
+    assert re.findall(r"> (\w+)", body(content)) == ["one", "two", "three"]
+    assert parse(content)["Subject"] == "Chat message from John"
+
+
+def test_messages_of_several_senders_come_from_the_chat() -> None:
+    content = letter(mail("one"), mail("two", seq=42, author=3, sender="Eve")).content
+    message = parse(content)
+    assert str(message["From"]) == f"chatmail <{SENDER}>"
+    assert message["Subject"] == "Chat messages from several people"
+    text = body(content)
+    assert text.startswith("2 people wrote to you in the chat.\n")
+    assert "John, Sunday 22 November 2026, 14:02:11 UTC:\n> one\n" in text
+    assert "Eve, Sunday 22 November 2026, 14:02:11 UTC:\n> two\n" in text
+    assert "/dm NAME TEXT" in text
+
+
+def test_two_accounts_of_one_name_are_two_senders() -> None:
+    """A name can change hands; the name alone must not join what two people wrote."""
+    assert b"several people" in letter(mail(author=1), mail(seq=42, author=3)).content
+
+
+def test_times_are_in_utc() -> None:
+    content = letter(mail(time=TIME.astimezone(timezone(timedelta(hours=-11))))).content
+    assert "John, Sunday 22 November 2026, 14:02:11 UTC:" in body(content)
+
+
+def test_the_date_is_when_the_draft_was_made() -> None:
+    assert parsedate_to_datetime(parse(letter(mail()).content)["Date"]) == TIME + timedelta(seconds=1)
+
+
+def test_the_same_draft_gives_the_same_letter() -> None:
+    assert letter(mail()) == letter(mail())
+
+
+def test_a_message_id_belongs_to_the_epoch_the_reader_and_the_messages() -> None:
+    made = [
+        letter(mail()),
+        letter(mail(), epoch="other"),
+        letter(mail(), reader=3),
+        letter(mail(seq=40)),
+        letter(mail(), mail(seq=42)),
+        compose_code("mary@x.org", "Mary", "123456", SENDER, 0, 600, "k2f9"),
+        compose_code("mary@x.org", "Mary", "123456", SENDER, 0, 600, "other"),
+    ]
+    assert len({one.message_id for one in made}) == len(made)
+    assert all(re.fullmatch(r"<[0-9a-f]{32}@gmail\.com>", one.message_id) for one in made)
+    assert all(parse(one.content)["Message-ID"] == one.message_id for one in made)
+
+
+def thread(made: Letter) -> str:
+    message = parse(made.content)
+    assert message["In-Reply-To"] == message["References"] != message["Message-ID"]
+    return str(message["References"])
+
+
+def test_one_conversation_is_one_thread_in_both_directions() -> None:
+    there = letter(mail(seq=1), reader=2)
+    back = letter(mail(seq=2, author=2, sender="Mary"), reader=1, address="john@x.org")
+    again = letter(mail(seq=3), mail(seq=4), reader=2)
+    assert thread(there) == thread(back) == thread(again)
+
+
+def test_other_conversations_are_other_threads() -> None:
+    threads = [
+        thread(letter(mail(author=1), reader=2)),
+        thread(letter(mail(author=3), reader=2)),
+        thread(letter(mail(author=1), reader=3)),
+        thread(letter(mail(author=1), mail(author=3), reader=2)),
+        thread(letter(mail(author=1), mail(author=3), reader=4)),
+        thread(letter(mail(author=1), reader=2, epoch="other")),
+    ]
+    assert len(set(threads)) == len(threads)
+    assert thread(letter(mail(author=5), mail(author=3), reader=2)) == threads[3]
+
+
+def test_without_a_mail_account_the_sender_is_nobody() -> None:
+    made = letter(mail(), sender="")
+    assert str(parse(made.content)["From"].addresses[0].addr_spec) == "chatmail@chatmail.invalid"
+    assert made.message_id.endswith("@chatmail.invalid>")
+
+
+def test_a_code_and_until_when() -> None:
+    made = compose_code("mary@x.org", "Mary", "012345", SENDER, TIME.timestamp(), TIME.timestamp() + 600, "key")
+    message = parse(made.content)
+    assert message.keys() == HEADERS_OF_A_CODE
+    assert "012345" not in str(message["Subject"])
+    text = body(made.content)
+    assert "join a chat as Mary" in text
+    assert "code to type there: 012345\n" in text
+    assert "until Sunday 22 November 2026, 14:12:11 UTC" in text
+    assert (made.reader, made.mails, made.expires) == (None, (), TIME.timestamp() + 600)
+
+
+@given(st.lists(st.sampled_from(HOSTILE_TEXTS) | st.text(max_size=TEXT_MAX), min_size=1, max_size=60))
+def test_as_many_messages_as_fit_are_no_larger_than_a_letter_may_be(texts: list[str]) -> None:
+    mails = [mail(text, seq=seq, author=seq % 3, sender="𝒳" * 32) for seq, text in enumerate(texts)]
+    count = fits(mails)
+    assert 1 <= count <= len(mails)
+    longest = ("a" * 64 + "@" + ("b" * 61 + ".") * 3)[:250] + ".xyz"
+    content = letter(*mails[:count], address=longest, sender=longest).content
+    assert len(content) <= LETTER_MAX
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_a_full_letter_is_well_filled(text: str) -> None:
+    """The bound is on the safe side of base64; where that is the encoding, little is left empty."""
+    mails = [mail(text, seq=seq) for seq in range(2_000)]
+    content = letter(*mails[: fits(mails)]).content
+    assert len(content) <= LETTER_MAX
+    if b"base64" in content:
+        assert len(content) > LETTER_MAX / 2
+
+
+def test_nothing_fits_of_nothing() -> None:
+    assert fits([]) == 0
+    assert fits([mail()]) == 1
