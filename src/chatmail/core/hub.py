@@ -178,6 +178,9 @@ class Hub:
             while session.cursor < journal.last and not data:
                 data, session.cursor = journal.read(session.cursor, account.id)
         except Lagged:
+            if session.closing:
+                session.cursor = journal.last
+                return session.answers()
             self.look_up(session, account, after=session.cursor, gap=True)
             return b""
         answers = session.answers()
@@ -235,10 +238,9 @@ class Hub:
                 self.ids.release(entry)
             if change.failed is not None:
                 change.failed(why)
-            elif session is not None and not session.closing:
+            elif session is not None:
                 id = entry.id if entry is not None else UNSET
-                session.answer(wire.Error(code=Code.UNAVAILABLE, text=why, id=id), self.journal.last)
-                self.touch(session)
+                self.reply(session, wire.Error(code=Code.UNAVAILABLE, text=why, id=id))
             self._settle(session)
         self._wake()
 
@@ -291,7 +293,12 @@ class Hub:
         if session.ticket > self._settled:
             session.hold(make)
         else:
-            session.answer(make(), self.journal.last if session.account else 0)
+            self.reply(session, make())
+
+    def reply(self, session: Session, frame: wire.Frame) -> None:
+        """Owe a session this answer to the change that is being settled, after what the journal holds now."""
+        if not session.closing:
+            session.answer(frame, self.journal.last if session.account else 0)
             self.touch(session)
 
     def owe(self, account: int, frame: wire.Frame) -> bool:
@@ -299,8 +306,7 @@ class Hub:
         session = self.roster.session_of(account)
         if session is None or session.closing:
             return False
-        session.answer(frame, self.journal.last)
-        self.touch(session)
+        self.reply(session, frame)
         return True
 
     def touch(self, session: Session) -> None:

@@ -1,6 +1,6 @@
 """What people do once they are in: say, send direct messages, ask, choose, ping. One function a frame."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from chatmail.core.ids import Accepted
 from chatmail.core.records import Account, Change, Entry, Mail, Patch
 from chatmail.core.session import Session
-from chatmail.core.wire import Ack, Away, Code, Dm, Notify, Ping, Pong, Refused, Say, Who, stamp
+from chatmail.core.wire import Ack, Away, Code, Dm, Error, Notify, Ping, Pong, Refused, Say, Who, stamp
 
 if TYPE_CHECKING:
     from chatmail.core.hub import Hub
@@ -21,8 +21,14 @@ def _account(session: Session, id: str | UnsetType = UNSET) -> Account:
 
 
 def _acknowledge(hub: "Hub", session: Session, id: str | UnsetType, accepted: Accepted) -> None:
-    """Answer an id that was accepted before, with its number (which it may be about to get)."""
-    hub.answer_later(session, lambda: Ack(id=id, seq=accepted.seq))
+    """Answer an id that was used before: with its number, once the store has answered the first one."""
+
+    def answer() -> Ack | Error:
+        if accepted.seq is UNSET:
+            return Error(code=Code.UNAVAILABLE, text="the first one of this id was not stored; send it again", id=id)
+        return Ack(id=id, seq=accepted.seq)
+
+    hub.answer_later(session, answer)
 
 
 def say(hub: "Hub", session: Session, frame: Say, now: float) -> None:
@@ -86,17 +92,27 @@ def who(hub: "Hub", session: Session, _: Who, _now: float) -> None:
 
 def notify(hub: "Hub", session: Session, frame: Notify, _now: float) -> None:
     """Choose when to get mail."""
-    account = _account(session, frame.id)
-    hub.submit(Change(rows=(Patch(account=account.id, field="notify", value=frame.when),)), session)
-    hub.answer(session, Ack(id=frame.id))
+    _choose(hub, session, "notify", frame.when, frame.id)
 
 
 def away(hub: "Hub", session: Session, frame: Away, _now: float) -> None:
     """Be away, for a reason; or be back."""
-    account = _account(session, frame.id)
-    reason = None if frame.reason is UNSET else frame.reason
-    hub.submit(Change(rows=(Patch(account=account.id, field="away", value=reason),)), session)
-    hub.answer(session, Ack(id=frame.id))
+    _choose(hub, session, "away", None if frame.reason is UNSET else frame.reason, frame.id)
+
+
+def _choose(
+    hub: "Hub", session: Session, field: Literal["notify", "away"], value: str | None, id: str | UnsetType
+) -> None:
+    """Change one field of the sender's account, and say when it is done."""
+    patch = Patch(account=_account(session, id).id, field=field, value=value)
+
+    def stored(_: int | None) -> None:
+        hub.reply(session, Ack(id=id))
+
+    def refused(why: str) -> None:
+        hub.reply(session, Error(code=Code.UNAVAILABLE, text=why, id=id))
+
+    hub.submit(Change(rows=(patch,), then=stored, failed=refused), session)
 
 
 def ping(hub: "Hub", session: Session, frame: Ping, now: float) -> None:

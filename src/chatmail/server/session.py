@@ -17,6 +17,7 @@ from chatmail.core.wire import (
     LINE_MAX,
     Bye,
     ClientFrame,
+    Code,
     Decoder,
     Ping,
     Refused,
@@ -85,7 +86,8 @@ class Connection:
         try:
             session = self._session = self._hub.connect(host, self._clock(), self.flush)
         except Refused as refused:
-            self._writer.write(encode(refused.frame()) + encode(Bye(reason=refused.text, retry=True)))
+            bye = Bye(reason=refused.text, retry=refused.code is Code.SERVER_FULL)
+            self._writer.write(encode(refused.frame()) + encode(bye))
             self._end()
             await self._discard()
         else:
