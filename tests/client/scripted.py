@@ -137,6 +137,7 @@ class Recorder:
 
     async def code(self, challenge: wire.Challenge, wrong: str) -> str | None:
         self.asked.append(wrong)
+        self._changed.set()
         return await self.codes.get()
 
     async def until(self, true: Callable[[], bool]) -> None:

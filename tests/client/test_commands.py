@@ -75,7 +75,9 @@ def test_r_needs_somebody_to_answer() -> None:
 
 
 @given(st.text(" \t\u00a0\u200b\ufeff"), st.sampled_from(SLASHES), st.text(), st.none() | st.text())
-def test_what_looks_like_a_command_is_never_said_to_all(before: str, slash: str, rest: str, partner: str | None) -> None:
+def test_what_looks_like_a_command_is_never_said_to_all(
+    before: str, slash: str, rest: str, partner: str | None
+) -> None:
     action = parse(before + slash + rest, partner)
     if isinstance(action, wire.Say):
         assert (before, slash) == ("", "/")

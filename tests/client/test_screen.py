@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,9 @@ from chatmail.core import wire
 from tests.client.scripted import NOW, direct, message, person, welcome
 
 texts = st.text() | st.text(
-    st.sampled_from("\x00\x07\x1b\x7f\x9b\r\n\t\u061c\u200b\u200d\u200f\u202e\u2028\u2066\ufeff\u00ad\U000e0041\u034f a")
+    st.sampled_from(
+        "\x00\x07\x1b\x7f\x9b\r\n\t\u061c\u200b\u200d\u200f\u202e\u2028\u2066\ufeff\u00ad\U000e0041\u034f a"
+    )
 )
 times = st.datetimes(timezones=st.just(UTC))
 seqs = st.integers(0, wire.SEQ_MAX)
@@ -152,13 +154,14 @@ def test_an_escape_looks_unlike_the_same_characters_typed() -> None:
         (wire.Joined(seq=1, time=NOW, name="Bob"), "+ Bob joined"),
         (wire.Left(seq=1, time=NOW, name="Bob", reason="kicked"), "- Bob left (kicked)"),
         (wire.Left(seq=1, time=NOW, name="Bob", reason=""), "- Bob left"),
+        (wire.Left(seq=1, time=NOW, name="Bob", reason="left"), "- Bob left"),
         (wire.Gap(missed=1), "-- 1 message was missed: this connection was too far behind"),
         (wire.Gap(missed=1200), "-- 1,200 messages were missed: this connection was too far behind"),
         (wire.Bye(reason="kicked: spam", retry=False), "-- the server says goodbye: kicked: spam"),
         (wire.Error(code="too-fast", text="slow down"), "-- slow down"),
         (wire.Pong(), ""),
         (welcome("John"), "-- you are in as John, nobody else is here yet"),
-        (welcome("John", "Mary", "Bob"), "-- you are in as John, with Mary, Bob"),
+        (welcome("John", "Mary", "Bob"), "-- you are in as John, with Mary and Bob"),
         (welcome("John", resumed=True), "-- you are back as John"),
     ],
 )
@@ -245,3 +248,14 @@ def test_names_are_readable_on_black_and_on_white(colour: str) -> None:
 def test_times_at_the_end_of_the_calendar() -> None:
     assert screen.clock(datetime.max.replace(tzinfo=UTC))
     assert screen.clock(datetime.min.replace(tzinfo=UTC))
+
+
+def test_the_day_is_said_where_it_changes() -> None:
+    days = screen.Days(date(2026, 11, 22))
+    noon = datetime(2026, 11, 22, 12, tzinfo=UTC)  # the same date in nearly all of the world
+    assert days.before(wire.Notice(seq=1, time=noon - timedelta(days=1), text="x")) == screen.status(
+        "Saturday, 2026-11-21"
+    )
+    assert days.before(wire.Notice(seq=2, time=noon - timedelta(days=1), text="x")) == []
+    assert days.before(wire.Pong()) == []
+    assert plain(days.before(wire.Notice(seq=3, time=noon, text="x"))) == "-- Sunday, 2026-11-22"

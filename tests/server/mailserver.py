@@ -191,6 +191,7 @@ class _Handler:
         if reply is not MISSING:
             return reply
         user = session.auth_data.login.decode() if session.authenticated else ""
+        assert server.transport
         tls = server.transport.get_extra_info("sslcontext") is not None
         mail = Received(envelope.mail_from, list(envelope.rcpt_tos), bytes(envelope.content), tls, user)
         self._mail.mails.append(mail)
@@ -198,7 +199,7 @@ class _Handler:
         return "250 2.0.0 OK: queued"
 
 
-class _Session(SMTP):  # type: ignore[misc] # aiosmtpd carries no types
+class _Session(SMTP):
     """One connection; adds to aiosmtpd an answer to CONNECT, and an end that can be awaited."""
 
     def __init__(self, mail: MailServer) -> None:
@@ -220,7 +221,8 @@ class _Session(SMTP):  # type: ignore[misc] # aiosmtpd carries no types
         for transport in (self.transport, self._original_transport):  # there is another one below STARTTLS
             if transport:
                 transport.close()
-        self._handler_coroutine.cancel()  # a handshake in between does not notice
+        if self._handler_coroutine:
+            self._handler_coroutine.cancel()  # a handshake in between does not notice
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self not in self._mail._sessions:  # STARTTLS makes the connection once more
@@ -235,7 +237,8 @@ class _Session(SMTP):  # type: ignore[misc] # aiosmtpd carries no types
         self._farewell = asyncio.ensure_future(self._mail._changed())
 
     async def _handle_client(self) -> None:
-        asyncio.current_task().add_done_callback(self._gone)
+        assert self._handler_coroutine
+        self._handler_coroutine.add_done_callback(self._gone)
         try:
             reply = await self._mail._come(self, "CONNECT")
             if reply is MISSING:

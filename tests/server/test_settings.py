@@ -3,6 +3,7 @@
 import re
 from contextlib import suppress
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -320,12 +321,13 @@ def test_the_example_lists_every_setting_with_its_default(tmp_path: Path) -> Non
     """Each with a comment above it; and without its marks it is the defaults."""
     text = EXAMPLE.read_text("utf-8")
     lines = text.splitlines()
-    rows = [
-        (number, *match.groups()) for number, line in enumerate(lines) if (match := re.match(r"#([A-Z_]+)=(.*)", line))
-    ]
-    assert {key: value for _, key, value in rows} == {row.key: row.default for row in TABLE}
-    assert len(rows) == len(TABLE)
-    assert all(lines[number - 1].startswith("# ") for number, *_ in rows)
+    defaults = {}
+    for above, line in pairwise(lines):
+        if match := re.match(r"#([A-Z_]+)=(.*)", line):
+            assert match[1] not in defaults
+            assert above.startswith("# ")
+            defaults[match[1]] = match[2]
+    assert defaults == {row.key: row.default for row in TABLE}
     (tmp_path / ".env").write_text(re.sub(r"(?m)^#(?=[A-Z_]+=)", "", text))
     chosen = load([], {}, tmp_path)
     (tmp_path / ".env").unlink()

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from msgspec import Struct
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application.current import get_app_session
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.shortcuts import print_formatted_text
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 
 from chatmail.client import screen
-from chatmail.client.text import Fragments
+from chatmail.client.text import Fragments, wrap
 from chatmail.core.names import BadEmail, BadName, check_email, check_name
 
 
@@ -56,4 +58,5 @@ async def ask(question: Question, default: str, wrong: str) -> str:
 
 def say(fragments: Fragments) -> None:
     """Write a line while no prompt is there."""
-    print_formatted_text(FormattedText(fragments), style=Style.from_dict(screen.STYLE))
+    width = get_app_session().output.get_size().columns
+    print_formatted_text(FormattedText(wrap(fragments, width, get_cwidth)), style=Style.from_dict(screen.STYLE))

@@ -95,6 +95,8 @@ class Connection:
             if not self._scope or not self._scope.expired():
                 raise
             ending = Ending(How.LEFT)
+        finally:
+            self._scope = None
         self._face.state(State.ENDED, ending.text)
         return ending
 

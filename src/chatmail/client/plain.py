@@ -7,6 +7,7 @@ server has answered everything, and leaves.
 
 import asyncio
 import signal
+from datetime import datetime
 from typing import TextIO, assert_never
 
 from chatmail.client import commands, screen
@@ -49,6 +50,7 @@ class Plain:
         """Whether anything that was to be said was not."""
         self._timeline = timeline
         self._connection = Connection(server, name, email, timeline, self, patience=patience)
+        self._days = screen.Days(datetime.now().astimezone().date())
         self._fd = fd
         self._out = out
         self._err = err
@@ -74,6 +76,7 @@ class Plain:
         if isinstance(news.frame, wire.Error):
             self.refused = True
         text = screen.plain(screen.draw(news.frame, me=self._timeline.me, answered=news.answered))
+        self._write(self._out, screen.plain(self._days.before(news.frame)))
         self._write(self._out if isinstance(news.frame, TO_STDOUT) else self._err, text)
         if isinstance(news.frame, wire.EntryFrame):
             self._connection.shown(news.frame.seq, direct=isinstance(news.frame, wire.Direct))

@@ -6,6 +6,7 @@
 
 import asyncio
 import signal
+from datetime import datetime
 from typing import assert_never
 
 from prompt_toolkit import PromptSession
@@ -46,6 +47,7 @@ class Chat:
         self.connection = Connection(server, name, email, timeline, self)
         self._timeline = timeline
         self._display = display
+        self._days = screen.Days(datetime.now().astimezone().date())
         self._state = State.CONNECTING
         self._open = asyncio.Event()
         self._code: asyncio.Future[str] | None = None
@@ -94,6 +96,7 @@ class Chat:
         """Show a frame above the prompt."""
         lines = screen.draw(news.frame, me=self._timeline.me, answered=news.answered)
         frame = news.frame
+        self._display.show(self._days.before(frame))
         if isinstance(frame, wire.EntryFrame):
             seq, direct = frame.seq, isinstance(frame, wire.Direct) and frame.sender != self._timeline.me
             self._display.show(lines, ring=news.ring, then=lambda: self.connection.shown(seq, direct=direct))

@@ -13,13 +13,13 @@ has no way to begin a line (see ``text``). ``plain`` gives the same lines withou
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zlib import crc32
 
 from chatmail.client.text import CONTINUED, Fragments, mention_of, paragraph, plain, visible
 from chatmail.core import wire
 
-__all__ = ["STYLE", "draw", "name_style", "plain", "status"]
+__all__ = ["STYLE", "Days", "clock", "draw", "name_style", "plain", "status"]
 
 ACTION = "/me "
 """A message that begins so is drawn as an action."""
@@ -76,7 +76,7 @@ def draw(frame: wire.ServerFrame, *, me: str, answered: wire.Frame | None = None
         case wire.Joined():
             return [*_time(frame.time), ("class:presence", "+ "), *_name(frame.name, me), ("class:presence", " joined")]
         case wire.Left():
-            reason = _in_brackets(frame.reason, "class:presence")
+            reason = _in_brackets(frame.reason if frame.reason != "left" else "", "class:presence")
             left = ("class:presence", " left")
             return [*_time(frame.time), ("class:presence", "- "), *_name(frame.name, me), left, *reason]
         case wire.Welcome():
@@ -116,6 +116,24 @@ def clock(time: datetime, form: str = "%H:%M") -> str:
         return time.astimezone(UTC).strftime(form)
 
 
+class Days:
+    """Says which day it is, where the entries before and after it are of different ones.
+
+    Args:
+        today: the local date now; nothing needs to be said about that.
+    """
+
+    def __init__(self, today: date) -> None:
+        self._day = today.isoformat()
+
+    def before(self, frame: wire.ServerFrame) -> Fragments:
+        """The line that goes before this frame, if one does."""
+        if not isinstance(frame, wire.EntryFrame):
+            return []
+        day, self._day = self._day, clock(frame.time, "%Y-%m-%d")
+        return [] if day == self._day else status(clock(frame.time, "%A, %Y-%m-%d"))
+
+
 def _time(time: datetime) -> Fragments:
     return [("class:time", f"{clock(time)} ")]
 
@@ -151,9 +169,12 @@ def _welcome(frame: wire.Welcome) -> Fragments:
     if frame.resumed:
         return line
     line.append(("class:status", ", with " if others else ", nobody else is here yet"))
-    for number, name in enumerate(others[:LISTED_MAX]):
-        line += [("class:status", ", " if number else ""), *_name(name, frame.name)]
-    more = frame.total - 1 - min(len(others), LISTED_MAX)
+    listed = others[:LISTED_MAX]
+    more = frame.total - 1 - len(listed)
+    for number, name in enumerate(listed):
+        last = number == len(listed) - 1 and more <= 0
+        between = "" if not number else " and " if last else ", "
+        line += [("class:status", between), *_name(name, frame.name)]
     if others and more > 0:
         line.append(("class:status", f" and {more:,} more"))
     if frame.motd:

@@ -11,7 +11,8 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -43,7 +44,7 @@ _log = logging.getLogger("chatmail")
 def main() -> None:
     """Run the server; the exit status is 0 after a quit, 2 for wrong settings, 1 when it could not start."""
     try:
-        settings = load(sys.argv[1:], os.environ, Path.cwd())
+        settings = load(sys.argv[1:], os.environ, Path())
     except SettingsError as error:
         sys.exit(_complain(str(error), 2))
     try:
@@ -60,19 +61,55 @@ def _complain(text: str, status: int) -> int:
 async def serve(settings: Settings) -> None:
     """Run the server until the operator, or a signal, ends it. Raises OSError when it cannot listen."""
     console = Console()
+    end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end.set)
     with console.logging():
-        await _serve(settings, console)
+        async with running(settings) as house, asyncio.TaskGroup() as group:
+            for line in _opening(settings, house.port):
+                _log.info(line)
+            for warning in settings.warnings:
+                _log.warning(warning)
+            prompt = group.create_task(console.run(Operator(house.hub), time.time, end.set), name="console")
+            await end.wait()
+            prompt.cancel()
+            _log.info("going down: people are told, mail that is due goes out")
+        _log.info("%d mails sent, %d texts still to be mailed", *house.mail_figures())
 
 
-async def _serve(settings: Settings, console: Console) -> None:
-    clock = time.time
+class House:
+    """The running parts, for who wants to look at them."""
+
+    def __init__(self, hub: Hub, port: int) -> None:
+        self.hub = hub
+        self.port = port
+
+    def mail_figures(self) -> tuple[int, int]:
+        """How many mails went out, and how many texts still wait for theirs."""
+        return self.hub.mailroom.sent, self.hub.mailroom.digest.size()
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, limits: Limits | None = None, clock: Callable[[], float] = time.time
+) -> AsyncIterator[House]:
+    """All the parts but the console, wired together and running; at the end they are put away in good order.
+
+    Args:
+        settings: what the operator set.
+        limits: the hub's limits, when they are not to follow from the settings.
+        clock: seconds since the epoch.
+
+    A part that fails ends the others, and is raised here. Raises OSError when it cannot listen.
+    """
     store = MemoryStore(settings.keep_days)
     snapshot = await store.open()
     engine = Engine(store, clock)
     postman = Postman(_mailers(settings), partial(_compose, settings, snapshot.epoch), clock)
     hub = Hub(
         snapshot,
-        _limits(settings),
+        limits or _limits(settings),
         random=SystemRandom(),
         wake=engine.wake,
         post=postman.wake,
@@ -84,37 +121,28 @@ async def _serve(settings: Settings, console: Console) -> None:
     listener = Listener(hub, settings.rate, clock)
     _allow_descriptors(settings.max_clients)
     port = await listener.open(settings.chat_host, settings.chat_port, _tls(settings))
-    for line in _opening(settings, port):
-        _log.info(line)
-    for warning in settings.warnings:
-        _log.warning(warning)
-    end = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end.set)
-    async with asyncio.TaskGroup() as parts:  # a part that fails ends the server, loudly
+    async with asyncio.TaskGroup() as parts:
         running = [
             parts.create_task(engine.run(hub), name="engine"),
             parts.create_task(postman.run(hub.mailroom), name="postman"),
-            parts.create_task(console.run(Operator(hub), clock, end.set), name="console"),
         ]
-        await end.wait()
-        _log.info("going down: telling people, sending what mail is due")
-        await listener.close()
-        await _finish_mail(postman, hub)
-        for part in running:
-            part.cancel()
+        try:
+            yield House(hub, port)
+        finally:
+            await listener.close()
+            await _finish_mail(postman, hub)
+            for part in running:
+                part.cancel()
     await store.close()
 
 
 async def _finish_mail(postman: Postman, hub: Hub) -> None:
-    """Give mail that is due a few seconds, and say what became of it."""
+    """Give mail that is due a few seconds."""
     try:
         async with asyncio.timeout(MAIL_TIME):
             await postman.idle(hub.mailroom)
     except TimeoutError:
         _log.warning("the mail server takes longer than %g s", MAIL_TIME)
-    _log.info("%d mails sent, %d messages still to be mailed", hub.mailroom.sent, hub.mailroom.digest.size())
 
 
 def _opening(settings: Settings, port: int) -> list[str]:

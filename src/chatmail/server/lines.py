@@ -1,0 +1,148 @@
+r"""Lines for the operator: what others wrote made harmless, tables, spans of time. Pure.
+
+A line may hold what a stranger chose: a reason for being away, the words of a foreign mail server. It is shown as what
+it is, ``\x1b`` for an escape and ``\n`` for a line break, so that it can neither drive the terminal nor begin a line.
+"""
+
+import re
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+from prompt_toolkit.utils import get_cwidth
+
+COMBINING_MAX = 6
+"""So many combining marks may sit on one character (languages need up to four); more climb over other lines."""
+CONTINUED = "│ "
+"""Begins every row of a line but its first."""
+CELL_MAX = 40
+"""Widest cell of a table, in characters; the last of a row may be longer."""
+
+MINUTE, HOUR, DAY, WEEK = 60, 3_600, 86_400, 604_800
+_UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
+_SPAN = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
+
+# Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties) beyond the format characters: letters and marks that
+# draw nothing; and the Braille pattern without dots.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0e\uffa0\ufff0-\ufff8"
+    "\U000e0000-\U000e0fff]"
+)
+
+
+class Line(Struct, frozen=True):
+    """One line as it is shown: a ``head`` of ours (the time, say), and a text; ``kind`` chooses its colour."""
+
+    text: str
+    head: str = ""
+    kind: str = ""
+
+    def __str__(self) -> str:
+        return self.head + self.text
+
+
+def harmless(text: str) -> str:
+    """The text on one line, with everything in it that does not show itself as an escape."""
+    if text.isascii() and text.isprintable():
+        return text
+    shown: list[str] = []
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.category(char) in {"Mn", "Me"} else 0
+        seen = char.isprintable() and not _INVISIBLE.match(char) and marks <= COMBINING_MAX
+        shown.append(char if seen else _escape(char))
+    return "".join(shown)
+
+
+def _escape(char: str) -> str:
+    if char in "\n\r\t":
+        return repr(char)[1:-1]
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def rows(text: str, first: int, others: int) -> Iterator[str]:
+    """The text in pieces that fit: into ``first`` cells, then into ``others``; broken at a space where there is one.
+
+    The terminal would break it too, but at its left edge, where a stranger's words could pass for a line of ours.
+    """
+    room = max(first, 1)
+    while get_cwidth(text) > room:
+        end = cells = 0
+        while end < len(text) and cells + get_cwidth(text[end]) <= room:
+            cells += get_cwidth(text[end])
+            end += 1
+        end = max(end, 1)
+        space = text.rfind(" ", 1, end + 1)
+        at = end if space < 0 else space
+        yield text[:at]
+        text = text[at:].lstrip(" ")
+        room = max(others, 1)
+    yield text
+
+
+def table(*lines: Sequence[str]) -> list[str]:
+    """Rows of cells, each column as wide as its widest cell; made harmless."""
+    if not lines:
+        return []
+    last = len(lines[0]) - 1
+    cells = [[_cell(text, None if at == last else CELL_MAX) for at, text in enumerate(line)] for line in lines]
+    widths = [max(map(get_cwidth, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(text + " " * (width - get_cwidth(text)) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+
+
+def _cell(text: str, limit: int | None) -> str:
+    shown = harmless(text)
+    return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def parse_span(text: str) -> float | None:
+    """How many seconds ``30m``, ``2h``, ``7d``, ``1w`` or ``1d12h`` are; None for anything else, and for nothing."""
+    if not _SPAN.fullmatch(text):
+        return None
+    return float(sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)(.)", text))) or None
+
+
+def span(seconds: float) -> str:
+    """A span of time in its two largest units: ``42s``, ``5m``, ``3h05m``, ``2d4h``."""
+    whole = max(0, int(seconds))
+    if whole < MINUTE:
+        return f"{whole}s"
+    if whole < HOUR:
+        return f"{whole // MINUTE}m"
+    if whole < DAY:
+        return f"{whole // HOUR}h{whole % HOUR // MINUTE:02}m"
+    return f"{whole // DAY}d{whole % DAY // HOUR}h"
+
+
+def clock_time(when: float) -> str:
+    """The local time of day."""
+    return time.strftime("%H:%M:%S", time.localtime(when))
+
+
+def moment(when: float, now: float) -> str:
+    """The local time, with its date unless that is today."""
+    there = time.localtime(when)
+    today = there[:3] == time.localtime(now)[:3]
+    return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", there)
+
+
+def size(count: float) -> str:
+    """A number of bytes, as ``17 B`` or ``1.4 MiB``."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB"):
+        count /= 1024
+        if count < 1024:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.1f} GiB"
+
+
+def several(count: int, what: str) -> str:
+    """A number of things: ``1 person``, ``2 letters``."""
+    plural = "people" if what == "person" else f"{what}s"
+    return f"{count:,} {what if count == 1 else plural}"
