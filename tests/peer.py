@@ -27,7 +27,7 @@ PATIENCE = 10.0
 """No expectation of a test takes longer than this, in seconds, unless it fails."""
 
 
-class Hung(Exception):
+class HungError(Exception):
     """The server hung up."""
 
 
@@ -70,7 +70,7 @@ class Peer:
         await self.writer.drain()
 
     async def next(self) -> Any:
-        """The next frame nobody asked for yet; raises Hung at the end of the stream."""
+        """The next frame nobody asked for yet; raises HungError at the end of the stream."""
         async with asyncio.timeout(PATIENCE):
             while self._unread == len(self.frames):
                 try:
@@ -79,7 +79,7 @@ class Peer:
                     data = b""
                 if not data:
                     self.cut()
-                    raise Hung
+                    raise HungError
                 for frame in self._decoder.feed(data):
                     assert not isinstance(frame, WireError), frame
                     self.frames.append(frame)
@@ -92,7 +92,7 @@ class Peer:
         while True:
             try:
                 frame = await self.next()
-            except (Hung, TimeoutError) as error:
+            except (HungError, TimeoutError) as error:
                 raise AssertionError(f"no {kind.__name__} {fields} but {seen}") from error
             seen.append(frame)
             if isinstance(frame, kind) and all(getattr(frame, key) == value for key, value in fields.items()):
@@ -112,7 +112,7 @@ class Peer:
         try:
             while True:
                 frames.append(await self.next())
-        except Hung:
+        except HungError:
             return frames
 
     async def bye(self) -> Bye:

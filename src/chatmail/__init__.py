@@ -1,3 +1,26 @@
-"""chatmail: a chat that a team starts with one command, whose direct messages reach people by email."""
+"""chatmail: a chat that a team starts with one command, whose direct messages reach people by email.
+
+One idea carries the server: a **journal** of encoded frames, numbered 1, 2, 3 …, and everyone a **cursor** into it. A
+message is encoded once; once a tick, each session gets what lies after its cursor in one write, and all who are
+in step get the same bytes. History, resuming, slow readers and messages for people who are not there are all just
+cursors that stand further back.
+
+    client ── frames ──> server.session ──> core.hub ──submit──> server.engine ──> server.stores
+                              ^                │                       │
+                              └───── bytes ────┴── core.journal <──committed
+                                               └── core.mailroom ──> server.postman ──> SMTP, or outbox/
+
+Where to start reading:
+
+- ``core`` is pure: no sockets, no files, no clock. ``wire`` (what crosses a connection), then ``journal``, then
+  ``hub`` with its parts: ``door`` and ``entrance`` (coming in), ``people`` (who is here), ``talk`` (saying things),
+  ``mailroom`` and ``digest`` (which message becomes which mail, and when), ``operator``.
+- ``server`` puts I/O around it: ``app`` wires the parts together, ``engine`` drives the hub, ``session`` is one
+  connection, ``postman`` sends mail, ``console`` is the operator's prompt.
+- ``client``: ``connection`` (join, resume, reconnect), ``timeline`` (what has been seen), ``screen`` (how it looks),
+  ``prompt`` and ``plain`` (with a terminal, and without).
+
+``core`` imports nothing of ours; ``server`` and ``client`` import ``core`` and never each other.
+"""
 
 __version__ = "0.1.0"

@@ -84,6 +84,8 @@ class Timeline:
         id = f"{self._prefix}-{self._count}"
         frame = structs.replace(frame, id=id)
         self.unconfirmed[id] = frame
+        if isinstance(frame, wire.Dm) and not self._answers:
+            self.partner = frame.to
         return frame
 
     def again(self) -> list[wire.Frame]:

@@ -379,6 +379,8 @@ class Decoder(Generic[F]):
             head = _decode_head(line)
         except msgspec.ValidationError:
             return WireError(Code.BAD_FRAME, "this line is no JSON object; a frame is one, with a type")
+        except (msgspec.DecodeError, RecursionError):
+            head = _Head()  # wrong further on as well: the first mistake is told
         id = head.id if isinstance(head.id, str) and len(head.id) <= ID_MAX else UNSET
         if isinstance(head.type, str) and str(error).endswith("`$.type`"):
             known = f"{head.type[:40]!r} is no type of frame that this end knows"
@@ -409,7 +411,7 @@ def stamp(now: float) -> datetime:
 
 
 def unfit_text(text: str, limit: int, field: str, id: str | UnsetType = UNSET) -> WireError | None:
-    """What is wrong with a text that somebody wrote, or None: nothing in it, too long, or a NUL."""
+    """What is wrong with a text that somebody wrote, or None: nothing in it, too long, a NUL, a lone surrogate."""
     if len(text) > limit:
         wrong = f"this {field} has {len(text):,} characters; at most {limit:,} are allowed"
         return WireError(Code.TOO_LONG, wrong, field=field, id=id)
@@ -417,4 +419,8 @@ def unfit_text(text: str, limit: int, field: str, id: str | UnsetType = UNSET) -
         return WireError(Code.BAD_FRAME, f"this {field} is empty", field=field, id=id)
     if "\0" in text:
         return WireError(Code.BAD_FRAME, f"this {field} holds a NUL character", field=field, id=id)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return WireError(Code.BAD_FRAME, f"this {field} holds bytes that are no text", field=field, id=id)
     return None

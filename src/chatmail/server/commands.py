@@ -18,7 +18,7 @@ from chatmail.core.names import BadEmail, BadName, check_email, check_name
 from chatmail.core.operator import Operator, Profile
 from chatmail.core.records import Ban, Letter
 from chatmail.core.wire import Refused
-from chatmail.server.lines import DAY, clock_time, moment, parse_span, several, size, span, table
+from chatmail.server.lines import DAY, clip, clock_time, moment, parse_span, several, size, span, table
 
 BAN_MAX = 10 * 366 * DAY
 """A ban for longer than this, in seconds, had better be one for good."""
@@ -96,7 +96,7 @@ def _who(house: House, rest: str, now: float) -> Iterable[str]:  # noqa: ARG001 
     people = house.operator.who(now)
     if not people:
         return ["nobody is here"]
-    lines = [(one.name, one.email, *_here(one, now), one.away or "") for one in people]
+    lines = [(one.name, one.email, *_here(one, now), clip(one.away or "")) for one in people]
     return [
         several(len(people), "person") + " here",
         *table(("NAME", "EMAIL", "HOST", "SINCE", "IDLE", "AWAY"), *lines),
@@ -267,21 +267,22 @@ TABLE = (
     Command("/unban", "/unban NAME|ADDRESS|IP", "let them in again", (1, 1), _unban, "bans"),
     Command("/bans", "/bans", "who is banned, and until when", (0, 0), _bans),
     Command("/who", "/who", "who is here", (0, 0), _who),
-    Command("/whois", "/whois NAME", "what is known of somebody, here or not", (1, 1), _whois, "people"),
+    Command("/whois", "/whois NAME", "what is known of somebody", (1, 1), _whois, "people"),
     Command(
         "/forget", "/forget NAME", "delete an account", (1, 1), _forget, "people",
         more="The name is free for another address then, and mail that still waits for its person is dropped.",
     ),
     Command(
-        "/mail", "/mail [retry]", "mail on its way and failed; retry: try it all again now", (0, 1), _mail, "retry"
+        "/mail", "/mail [retry]", "mail on its way, and failed", (0, 1), _mail, "retry",
+        more="/mail retry tries it all again now.",
     ),
     Command("/stats", "/stats", "the server in numbers", (0, 0), _stats),
     Command(
-        "/motd", "/motd [TEXT]", f"show or set the message of the day ({CLEAR}: none)", (0, None), _motd, prose=True,
-        more="Everybody is shown it when they come in.",
+        "/motd", "/motd [TEXT]", f"the message of the day; {CLEAR} for none", (0, None), _motd, prose=True,
+        more=f"Everybody is shown it when they come in. /motd shows it, /motd {CLEAR} means that there is none.",
     ),
-    Command("/help", "/help [COMMAND]", "this list, or more about one command", (0, 1), _help, "commands"),
-    Command("/quit", "/quit", "end the server (so do Ctrl-C and Ctrl-D at its prompt)", (0, 0), _quit),
+    Command("/help", "/help [COMMAND]", "this list, or more about a command", (0, 1), _help, "commands"),
+    Command("/quit", "/quit", "end the server (so does Ctrl-D)", (0, 0), _quit),
 )  # fmt: skip
 
 BY_NAME = {command.name: command for command in TABLE}

@@ -59,7 +59,7 @@ class Desk:
         if not word.startswith("/"):
             if f"/{line.casefold()}" in BY_NAME:
                 raise Mistake(f"commands begin with a slash: /{line.casefold()}")
-            raise Mistake("this is not sent; /broadcast TEXT says it to everybody (/help lists the commands)")
+            raise Mistake("this is not sent; /broadcast TEXT says it to everybody")
         command = find(word)
         rest = line.removeprefix(word).strip()
         if "\n" in rest and not command.prose:

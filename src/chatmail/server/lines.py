@@ -87,7 +87,7 @@ def table(*lines: Sequence[str]) -> list[str]:
     if not lines:
         return []
     last = len(lines[0]) - 1
-    cells = [[_cell(text, None if at == last else CELL_MAX) for at, text in enumerate(line)] for line in lines]
+    cells = [[harmless(text) if at == last else clip(text) for at, text in enumerate(line)] for line in lines]
     widths = [max(map(get_cwidth, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(text + " " * (width - get_cwidth(text)) for text, width in zip(line, widths, strict=True)).rstrip()
@@ -95,9 +95,10 @@ def table(*lines: Sequence[str]) -> list[str]:
     ]
 
 
-def _cell(text: str, limit: int | None) -> str:
+def clip(text: str) -> str:
+    """The text on one line, made harmless, and no longer than a cell."""
     shown = harmless(text)
-    return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 1]}…"
+    return shown if len(shown) <= CELL_MAX else f"{shown[: CELL_MAX - 1]}…"
 
 
 def parse_span(text: str) -> float | None:

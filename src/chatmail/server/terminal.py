@@ -3,7 +3,7 @@
     show(lines) ──> queue ──┬── no prompt there: written at once
                             └── prompt there: one task takes it away, writes all that waits by then, and draws it again
 
-Taking the prompt away costs a round trip to the terminal, so what comes in meanwhile is written together. There is one
+Drawing the prompt costs a round trip to the terminal, so what comes in meanwhile is written together. There is one
 queue, whoever empties it: lines keep their order.
 """
 
@@ -12,13 +12,11 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextvars import Context, copy_context
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
 from prompt_toolkit.application.current import get_app_session
-from prompt_toolkit.application.run_in_terminal import run_in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
@@ -59,8 +57,7 @@ class Terminal:
         self._app: Application[str] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.get_ident()
-        self._context: Context | None = None
-        self._writing: asyncio.Future[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
 
     def show(self, lines: Iterable[Line]) -> None:
         """Write lines above the prompt, or where it would be; may be called from any thread."""
@@ -72,18 +69,31 @@ class Terminal:
 
     def _empty(self) -> None:
         """See to it that the queue becomes empty."""
-        if self._app is None or self._context is None or not self._app.is_running:
+        if self._app is None or not self._app.is_running:
             while self._queue:
                 self._write()
         elif self._writing is None and self._queue:
-            self._writing = asyncio.ensure_future(self._context.copy().run(run_in_terminal, self._write))
-            self._writing.add_done_callback(self._written)
+            self._writing = asyncio.get_running_loop().create_task(self._write_above(self._app), name="above")
 
-    def _written(self, writing: asyncio.Future[None]) -> None:
-        self._writing = None
-        if not writing.cancelled():
-            writing.result()
-            self._empty()
+    async def _write_above(self, app: Application[str]) -> None:
+        """Write all that waits above the prompt."""
+        # Not by run_in_terminal: it gives the terminal its echo back meanwhile, and keys typed then would be seen
+        # anywhere. This is what prompt-toolkit does when the terminal changes its size, with our lines in between.
+        try:
+            await asyncio.sleep(0)  # what else comes in this tick is written with it
+            while self._queue:
+                await app.renderer.wait_for_cpr_responses()  # where the terminal said the prompt is must still hold
+                if app.is_running:
+                    app.renderer.erase()
+                    self._write()
+                    if not app.is_done and not app.key_processor.input_queue:
+                        app.renderer.request_absolute_cursor_position()
+                    app.invalidate()
+                    await asyncio.sleep(0)
+                else:
+                    self._write()
+        finally:
+            self._writing = None
 
     def _write(self) -> None:
         output = get_app_session().output
@@ -114,18 +124,20 @@ class Terminal:
             style=STYLE,
             interrupt_exception=EOFError,
         )
-        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
-        self._app, self._context = session.app, copy_context()
+        self._loop, self._thread, self._app = asyncio.get_running_loop(), threading.get_ident(), session.app
         try:
-            while not desk.ended:
-                # A fault elsewhere is a line above the prompt, and must not wait for somebody to press Enter;
-                # signals are the server's business.
-                line = await session.prompt_async(set_exception_handler=False, handle_sigint=False)
-                self.show(map(Line, desk.answer(line, clock())))
+            with session.input.raw_mode():  # between two prompts as well: what is typed ahead is not to be seen twice
+                while not desk.ended:
+                    # A fault elsewhere is a line above the prompt, and must not wait for somebody to press Enter;
+                    # signals are the server's business.
+                    line = await session.prompt_async(set_exception_handler=False, handle_sigint=False)
+                    self.show(map(Line, desk.answer(line, clock())))
         except EOFError:
             desk.quit()
         finally:
-            self._app = self._context = None
+            self._app = None
+            if self._writing is not None:
+                self._writing.cancel()
             self._empty()
 
     def close(self) -> None:

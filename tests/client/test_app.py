@@ -1,0 +1,319 @@
+"""``chatmail`` as a process without a terminal: lines in, lines out, and exit codes that mean something."""
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+import chatmail
+from chatmail.client.app import Exit, server_of
+from chatmail.client.link import Server
+from chatmail.client.stdin import LINE_MAX, read_lines
+from chatmail.core import wire
+from tests.client.scripted import NOW, ScriptedServer, Visit, echo, message, scripted, welcome
+
+CLIENT = (sys.executable, "-W", "error", "-m", "chatmail.client.app")
+CI = ("--name", "ci", "--email", "ci@example.org")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    async with scripted() as server:
+        yield server
+
+
+@asynccontextmanager
+async def chatting(
+    server: ScriptedServer, *options: str, stdin: int = PIPE, stdout: int = PIPE
+) -> AsyncIterator[Process]:
+    async with asyncio.timeout(20):
+        process = await asyncio.create_subprocess_exec(
+            *CLIENT, str(server.address), *CI, *options, stdin=stdin, stdout=stdout, stderr=PIPE
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def serve(visit: Visit) -> None:
+    """Answer as a server does, until the client leaves."""
+    await visit.admit()
+    seq = 0
+    while True:
+        frame = await visit.expect(wire.Frame)
+        match frame:
+            case wire.Say() | wire.Dm(to="Mary"):
+                seq += 1
+                visit.send(echo(frame, seq, sender="ci"))
+                if isinstance(frame, wire.Dm):
+                    visit.send(wire.Receipt(id=frame.id, seq=seq, to="Mary", online=False, mail="queued"))
+            case wire.Dm():
+                visit.send(wire.Error(code="no-such-person", text=f"nobody is called {frame.to}", id=frame.id))
+            case wire.Who():
+                visit.send(wire.People(people=[wire.Person(name="ci", since=NOW)], total=1))
+            case wire.Away() | wire.Notify():
+                visit.send(wire.Ack(id=frame.id))
+            case wire.Ping():
+                visit.send(wire.Pong())
+            case wire.Leave():
+                visit.cut()
+                return
+
+
+async def talk(server: ScriptedServer, said: bytes) -> tuple[int, list[str], list[str]]:
+    """Say this, and give back the exit code and the lines of stdout (without times) and stderr."""
+    async with chatting(server) as process, asyncio.TaskGroup() as tasks:
+        tasks.create_task(serve(await server.visit()))
+        out, err = await process.communicate(said)
+        assert process.returncode is not None
+        return process.returncode, [line[6:] for line in out.decode().splitlines()], err.decode().splitlines()
+
+
+async def test_a_line_is_said_and_confirmed(server: ScriptedServer) -> None:
+    code, out, err = await talk(server, b"done\n")
+    assert (code, out) == (Exit.OK, ["ci: done"])
+    assert err == ["-- you are in as ci, nobody else is here yet"]
+
+
+async def test_a_last_line_without_its_end_and_other_ends_of_lines(server: ScriptedServer) -> None:
+    code, out, _ = await talk(server, b"one\r\n\n  \nt\xff\xc3\xbc\nthree")
+    assert (code, out) == (Exit.OK, ["ci: one", "ci: t\ufffdü", "ci: three"])
+
+
+async def test_nothing_to_say(server: ScriptedServer) -> None:
+    code, out, err = await talk(server, b"")
+    assert (code, out) == (Exit.OK, [])
+    assert err == ["-- you are in as ci, nobody else is here yet"]
+
+
+async def test_commands_work_and_their_answers_are_waited_for(server: ScriptedServer) -> None:
+    code, out, err = await talk(server, b"/dm Mary lunch?\n/r soon\n/notify never\n/away\n/me waves\n/help\n/who\n")
+    assert code == Exit.OK
+    assert out[:3] == ["you → Mary (direct): lunch?", "you → Mary (direct): soon", "* ci waves"]
+    assert len(out) == 5
+    assert err.count("-- Mary is not here now; an email is on its way as well") == 2
+    assert "-- direct messages to you are never sent by email" in err
+    assert "-- you are away: away" in err
+
+
+async def test_many_lines_are_all_said(server: ScriptedServer) -> None:
+    lines = [f"line {number}" for number in range(500)]
+    code, out, _ = await talk(server, "\n".join(lines).encode())
+    assert (code, out) == (Exit.OK, [f"ci: {line}" for line in lines])
+
+
+async def test_what_follows_quit_is_not_said(server: ScriptedServer) -> None:
+    assert (await talk(server, b"one\n/quit\ntwo\n"))[:2] == (Exit.OK, ["ci: one"])
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"/dm Bob hi", "-- not sent: nobody is called Bob (your line was: hi)"),
+        (b"/dmm Mary hi", "-- line 1: not sent: there is no command /dmm; did you mean /dm?"),
+        (b"x" * 4_001, "-- line 1: not sent: this text has 4,001 characters; at most 4,000 are allowed"),
+    ],
+)
+async def test_a_refused_line_shows_in_the_exit_code(server: ScriptedServer, line: bytes, told: str) -> None:
+    code, out, err = await talk(server, line + b"\nlast\n")
+    assert (code, out) == (Exit.REFUSED, ["ci: last"])
+    assert told in err
+
+
+async def test_a_reconnect_loses_and_repeats_nothing(server: ScriptedServer) -> None:
+    async with chatting(server) as process:
+        visit = await server.visit()
+        await visit.admit(message(1, "before"))
+        assert process.stdin
+        process.stdin.write(b"one\n")
+        process.stdin.close()
+        line = await visit.expect(wire.Say)
+        visit.cut()
+        visit = await server.visit()
+        await visit.admit(message(1, "before"), echo(line, 2, "ci"), answer=welcome("ci", seq=2, resumed=True))
+        assert await visit.expect(wire.Say) == line
+        visit.send(wire.Ack(id=line.id, seq=2))
+        await visit.expect(wire.Ping)
+        visit.send(wire.Pong())
+        await visit.expect(wire.Leave)
+        visit.cut()
+        out, err = await process.communicate()
+    assert process.returncode == Exit.OK
+    assert [line[6:] for line in out.decode().splitlines()] == ["Mary: before", "ci: one"]
+    assert "trying again in 1 s" in err.decode()
+
+
+async def test_a_refusal_at_the_door(server: ScriptedServer) -> None:
+    async with chatting(server) as process:
+        visit = await server.visit()
+        await visit.expect(wire.Join)
+        visit.send(wire.Error(code="name-taken", text="'ci' belongs to another address", field="name"))
+        _, err = await process.communicate(b"done\n")
+    assert process.returncode == Exit.AT_THE_DOOR
+    assert err.decode().splitlines() == [
+        "chatmail: 'ci' belongs to another address",
+    ]
+
+
+async def test_being_thrown_out(server: ScriptedServer) -> None:
+    async with chatting(server) as process:
+        await (await server.visit()).admit(wire.Bye(reason="kicked: spam", retry=False))
+        await process.wait()
+        assert process.stderr
+        assert (await process.stderr.read()).decode().splitlines()[-1] == "chatmail: kicked: spam"
+    assert process.returncode == Exit.AT_THE_DOOR
+
+
+async def test_a_code_can_not_be_asked_for(server: ScriptedServer) -> None:
+    async with chatting(server) as process:
+        visit = await server.visit()
+        await visit.expect(wire.Join)
+        visit.send(wire.Challenge(email="c***@example.org", expires=NOW))
+        _, err = await process.communicate(b"")
+    assert process.returncode == Exit.AT_THE_DOOR
+    assert "nobody here to type it" in err.decode()
+
+
+async def test_a_signal_leaves(server: ScriptedServer) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        async with chatting(server) as process:
+            visit = await server.visit()
+            await visit.admit(message(1))
+            assert process.stdout
+            await process.stdout.readline()
+            process.send_signal(number)
+            await visit.expect(wire.Leave)
+            visit.cut()
+            _, err = await process.communicate()
+        assert process.returncode == Exit.OK
+        assert b"Traceback" not in err
+
+
+async def test_a_reader_that_has_enough_ends_it_quietly(server: ScriptedServer) -> None:
+    reading, writing = os.pipe()
+    async with chatting(server, stdout=writing) as process:
+        os.close(writing)
+        os.close(reading)
+        visit = await server.visit()
+        await visit.admit(message(1))
+        await visit.expect(wire.Leave)
+        visit.cut()
+        _, err = await process.communicate()
+    assert process.returncode == Exit.OK
+    assert err.decode().splitlines() == ["-- you are in as ci, nobody else is here yet"]
+
+
+async def test_a_closed_standard_input_is_an_empty_one(server: ScriptedServer) -> None:
+    async with chatting(server, stdin=DEVNULL) as process, asyncio.TaskGroup() as tasks:
+        tasks.create_task(serve(await server.visit()))
+        await process.wait()
+    assert process.returncode == Exit.OK
+
+
+async def test_standard_input_may_be_a_file(server: ScriptedServer, tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text("one\ntwo\n")
+    with path.open() as file:
+        async with chatting(server, stdin=file.fileno()) as process, asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve(await server.visit()))
+            assert process.stdout
+            assert len((await process.stdout.read()).splitlines()) == 2
+            await process.wait()
+    assert process.returncode == Exit.OK
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*CLIENT, *options], input="", capture_output=True, text=True, timeout=20, check=False)
+
+
+def test_where_nothing_listens(unused_tcp_port: int) -> None:
+    done = run(f"127.0.0.1:{unused_tcp_port}", *CI)
+    assert done.returncode == Exit.NO_CONNECTION
+    assert done.stderr.splitlines() == [
+        f"chatmail: can't reach 127.0.0.1:{unused_tcp_port}: nothing listens there; is the server running?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "a name is missing"),
+        (("--name", "ci"), "an email address is missing"),
+        (("--name", "a b", "--email", "ci@example.org"), "SPACE"),
+        (("--name", "ci", "--email", "ci@example"), "a domain with a dot"),
+        (("host:port",), "'port' is no port"),
+        (("--colour",), "unrecognized"),
+    ],
+)
+def test_wrong_usage_is_told_in_a_sentence(options: tuple[str, ...], told: str) -> None:
+    done = run(*options)
+    assert done.returncode == Exit.USAGE
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout == f"chatmail {chatmail.__version__}\n"
+    assert "exit codes" in run("--help").stdout
+
+
+def test_it_starts_without_loading_what_only_a_terminal_needs() -> None:
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, chatmail.client.app, chatmail.client.plain; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert "prompt_toolkit" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("chat.example.org", Server("chat.example.org", 6245)),
+        ("chat.example.org:7000", Server("chat.example.org", 7000)),
+        (":7000", Server("localhost", 7000)),
+        ("[::1]", Server("::1", 6245)),
+        ("[::1]:7000", Server("::1", 7000)),
+        ("::1", Server("::1", 6245)),
+    ],
+)
+def test_addresses(text: str, server: Server) -> None:
+    assert server_of(text) == server
+
+
+@pytest.mark.parametrize(
+    "text", ["host:", "host:0", "host:65536", "host:99999999999", "host:²", "[::1", "[::1]x", "a..b"]
+)
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        server_of(text)
+
+
+async def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "long"
+    path.write_bytes(b"x" * (3 * LINE_MAX) + b"\nnext\n")
+    with path.open("rb") as file:
+        lines = [line async for line in read_lines(file.fileno())]
+    assert len(lines[0]) < 2 * LINE_MAX
+    assert lines[1] == "next"
+
+
+async def test_a_broken_input_is_an_error(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(IsADirectoryError):
+            [line async for line in read_lines(folder)]
+    finally:
+        os.close(folder)

@@ -1,0 +1,436 @@
+"""A person at a terminal: what they type, what they see. The keys come through a pipe, the screen is a pyte one."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pyte
+import pytest
+from prompt_toolkit.application.current import create_app_session
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.output.vt100 import Vt100_Output
+
+from chatmail.client import ask
+from chatmail.client.display import Display
+from chatmail.client.history import history_path, open_history
+from chatmail.client.link import Ending, How
+from chatmail.client.prompt import Chat
+from chatmail.client.timeline import Timeline
+from chatmail.core import wire
+from tests.client.scripted import NOW, ScriptedServer, Visit, direct, echo, message, person, scripted, welcome
+
+TAB, ENTER, UP, CTRL_C, CTRL_D, CTRL_U = "\t", "\r", "\x1b[A", "\x03", "\x04", "\x15"
+
+
+class Terminal:
+    """80 by 24, and what was rung and written raw."""
+
+    def __init__(self, keys: PipeInput) -> None:
+        self.raw = ""
+        self._keys = keys
+        self._screen = pyte.Screen(80, 24)
+        self._stream = pyte.Stream(self._screen)
+        self._changed = asyncio.Event()
+        self.output = Vt100_Output(self, lambda: Size(24, 80), term="xterm-256color", enable_cpr=False)  # type: ignore[arg-type]
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> None:
+        self.raw += text
+        self._stream.feed(text)
+        self._changed.set()
+
+    def flush(self) -> None:
+        """Everything is there at once."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return -1
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self._screen.display]
+
+    @property
+    def toolbar(self) -> str:
+        return self.lines[-1]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line for line in self.lines if line)
+
+    def type(self, keys: str) -> None:
+        self._keys.send_text(keys)
+
+    def paste(self, text: str) -> None:
+        self.type(f"\x1b[200~{text}\x1b[201~")
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        try:
+            async with asyncio.timeout(5):
+                while not true():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError(f"this never came:\n{self.text}") from None
+
+    async def shows(self, text: str) -> None:
+        await self.until(lambda: text in self.text)
+
+
+@asynccontextmanager
+async def at_terminal() -> AsyncIterator[Terminal]:
+    with create_pipe_input() as keys:
+        terminal = Terminal(keys)
+        with create_app_session(input=keys, output=terminal.output):
+            yield terminal
+
+
+class Scene:
+    """John at his terminal, and the server's side of his connection."""
+
+    def __init__(
+        self, terminal: Terminal, server: ScriptedServer, visit: Visit, chat: Chat, timeline: Timeline
+    ) -> None:
+        self.terminal = terminal
+        self.server = server
+        self.visit = visit
+        self.chat = chat
+        self.timeline = timeline
+        self.ending: asyncio.Task[Ending]
+
+    async def line(self, keys: str) -> None:
+        """Type it, and see it in the input line."""
+        self.terminal.type(keys)
+        await self.terminal.shows(f"> {keys}")
+
+
+@asynccontextmanager
+async def scene(*frames: wire.Frame, history: Path | None = None, join: bool = True) -> AsyncIterator[Scene]:
+    async with asyncio.timeout(10), at_terminal() as terminal, scripted() as server, asyncio.TaskGroup() as tasks:
+        timeline = Timeline("John", "p")
+        kept = open_history(history, terminal.write) if history else InMemoryHistory()
+        chat = Chat(server.address, "John", "john@example.org", timeline, history=kept, display=Display())
+        ending = tasks.create_task(chat.run())
+        there = Scene(terminal, server, await server.visit(), chat, timeline)
+        there.ending = ending
+        if join:
+            await there.visit.admit(*frames, answer=welcome("John", "Mary", "Bob"))
+            await terminal.shows("with Mary and Bob")
+            await terminal.shows("> ")
+        yield there
+        there.chat.connection.leave()
+        there.visit.cut()
+
+
+# What comes in.
+
+
+async def test_what_comes_in_is_shown_above_a_half_typed_line() -> None:
+    async with scene() as john:
+        await john.line("half a li")
+        john.visit.send(message(1, "hello John"))
+        await john.terminal.shows("Mary: hello John")
+        shown = [line for line in john.terminal.lines if line]
+        assert shown[-2] == "> half a li"
+        john.terminal.type("ne" + ENTER)
+        assert (await john.visit.expect(wire.Say)).text == "half a line"
+
+
+async def test_an_own_line_is_seen_once() -> None:
+    async with scene() as john:
+        await john.line("hello")
+        john.terminal.type(ENTER)
+        john.visit.send(echo(await john.visit.expect(wire.Say), 1))
+        await john.terminal.shows("John: hello")
+        assert john.terminal.text.count("hello") == 1
+
+
+async def test_what_others_write_does_not_drive_the_terminal() -> None:
+    async with scene() as john:
+        john.visit.send(message(1, "\x1b]0;title\x07\x1b[2J\u202egnp\nJohn: forged"))
+        await john.terminal.shows("Mary: \\x1b]0;title\\x07\\x1b[2J\\u202egnp\n│ John: forged")
+        assert "\x1b]0;" not in john.terminal.raw
+        assert "\u202e" not in john.terminal.raw
+
+
+async def test_a_flood_is_shown_whole_and_in_order() -> None:
+    async with scene(*(message(seq, f"number {seq}") for seq in range(1, 2_001))) as john:
+        await john.terminal.shows("Mary: number 2000")
+        numbers = [int(line.split()[-1]) for line in john.terminal.lines if "number" in line]
+        assert numbers == list(range(numbers[0], 2_001))
+
+
+async def test_the_bell_rings_for_a_direct_message_but_not_for_an_own_one() -> None:
+    async with scene() as john:
+        john.visit.send(direct(1, "mine", sender="John", to="Mary"))
+        await john.terminal.shows("mine")
+        assert "\a" not in john.terminal.raw
+        john.visit.send(direct(2, "yours"))
+        await john.terminal.shows("Mary → you (direct): yours")
+        await john.terminal.until(lambda: "\a" in john.terminal.raw)
+
+
+async def test_a_direct_message_that_was_shown_is_reported() -> None:
+    async with scene(direct(7)) as john:
+        assert (await john.visit.expect(wire.Ping)).seq == 7
+
+
+async def test_no_colour_when_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with scene(message(1, "hello John")) as john:
+        await john.terminal.shows("hello John")
+        assert "38;5;" not in john.terminal.raw
+        assert "38;2;" not in john.terminal.raw
+
+
+# What is typed.
+
+
+async def test_a_mistake_stays_to_be_mended() -> None:
+    async with scene() as john:
+        await john.line("/dmm Mary hi")
+        john.terminal.type(ENTER)
+        await john.terminal.shows("did you mean /dm?")
+        assert "> /dmm Mary hi" in john.terminal.text
+        john.terminal.type(CTRL_U + "fine" + ENTER)
+        assert (await john.visit.expect(wire.Say)).text == "fine"
+
+
+async def test_a_text_that_is_too_long_stays_to_be_shortened() -> None:
+    async with scene() as john:
+        john.terminal.paste("x" * 4_001)
+        john.terminal.type(ENTER)
+        await john.terminal.shows("4,001 characters")
+        john.terminal.type("\x7f" + ENTER)
+        assert (await john.visit.expect(wire.Say)).text == "x" * 4_000
+
+
+async def test_a_paste_of_several_lines_is_one_message() -> None:
+    async with scene() as john:
+        john.terminal.paste("one\r\ntwo\n/quit\n")
+        await john.terminal.shows("│ /quit")
+        john.terminal.type(ENTER)
+        assert (await john.visit.expect(wire.Say)).text == "one\ntwo\n/quit"
+
+
+async def test_escape_enter_begins_a_new_line() -> None:
+    async with scene() as john:
+        john.terminal.type("/dm Mary one\x1b\rtwo" + ENTER)
+        assert (await john.visit.expect(wire.Dm)).text == "one\ntwo"
+
+
+async def test_tab_completes_the_latest_speaker_first() -> None:
+    async with scene(message(1, sender="Mary"), message(2, sender="Bob")) as john:
+        await john.terminal.shows("Bob: hello")
+        john.terminal.type("/d" + TAB)
+        await john.terminal.shows("> /dm")
+        john.terminal.type(TAB + TAB)
+        await john.terminal.shows("> /dm Bob")
+        john.terminal.type(CTRL_U + "hi ma" + TAB)
+        await john.terminal.shows("> hi Mary")
+        john.terminal.type("!" + ENTER)
+        assert (await john.visit.expect(wire.Say)).text == "hi Mary !"
+
+
+async def test_a_name_at_the_start_gets_a_colon_and_a_mention_its_sign() -> None:
+    async with scene() as john:
+        john.terminal.type("ma" + TAB)
+        await john.terminal.shows("> Mary:")
+        john.terminal.type("@bo" + TAB)
+        await john.terminal.shows("> Mary: @Bob")
+
+
+async def test_r_turns_into_the_name_before_anything_is_typed_after_it() -> None:
+    async with scene(direct(1)) as john:
+        await john.terminal.shows("lunch?")
+        john.terminal.type("/r ")
+        await john.terminal.shows("> /dm Mary")
+        john.visit.send(direct(2, "me too", sender="Bob"))
+        await john.terminal.shows("me too")
+        john.terminal.type("yes" + ENTER)
+        line = await john.visit.expect(wire.Ping)
+        assert line.seq
+        assert (await john.visit.expect(wire.Dm)).to == "Mary"
+
+
+async def test_who_and_help_and_away() -> None:
+    async with scene() as john:
+        john.terminal.type("/who" + ENTER)
+        await john.visit.expect(wire.Who)
+        john.visit.send(wire.People(people=[person("John"), person("Mary", away="lunch")], total=2))
+        await john.terminal.shows("away: lunch")
+        john.terminal.type("/help" + ENTER)
+        await john.terminal.shows("/notify always|away|never")
+        john.terminal.type("/away" + ENTER)
+        john.visit.send(wire.Ack(id=(await john.visit.expect(wire.Away)).id))
+        await john.terminal.shows("you are away: away")
+        await john.terminal.until(lambda: "· away ·" in john.terminal.toolbar)
+
+
+async def test_a_refused_line_is_quoted() -> None:
+    async with scene() as john:
+        john.terminal.type("/dm Zoe hi" + ENTER)
+        line = await john.visit.expect(wire.Dm)
+        john.visit.send(wire.Error(code="no-such-person", text="nobody is called Zoe", id=line.id))
+        await john.terminal.shows("not sent: nobody is called Zoe (your line was: hi)")
+
+
+async def test_ctrl_c_clears_the_line_and_then_gives_a_hint() -> None:
+    async with scene() as john:
+        await john.line("oops")
+        john.terminal.type(CTRL_C)
+        await john.terminal.until(lambda: "oops" not in john.terminal.text)
+        john.terminal.type(CTRL_C)
+        await john.terminal.shows("press Ctrl-D")
+        assert not john.ending.done()
+
+
+@pytest.mark.parametrize("keys", [CTRL_D, "/quit\r"])
+async def test_leaving(keys: str) -> None:
+    async with scene() as john:
+        john.terminal.type("bye" + ENTER + keys)
+        await john.visit.expect(wire.Say)
+        await john.visit.expect(wire.Leave)
+        john.visit.cut()
+        assert (await john.ending).how is How.LEFT
+
+
+async def test_a_signal_leaves() -> None:
+    async with scene() as john:
+        signal.raise_signal(signal.SIGTERM)
+        await john.visit.expect(wire.Leave)
+        john.visit.cut()
+        assert (await john.ending).how is How.LEFT
+
+
+# The connection.
+
+
+async def test_the_toolbar_tells_where_who_and_how() -> None:
+    async with scene() as john:
+        await john.terminal.until(lambda: "connected · John · 3 here · 127.0.0.1:" in john.terminal.toolbar)
+        john.visit.send(message(1), direct(2))
+        await john.terminal.until(lambda: "2 new (1 direct)" in john.terminal.toolbar)
+        john.terminal.type("hi" + ENTER)
+        await john.terminal.until(lambda: "1 unconfirmed" in john.terminal.toolbar)
+        await john.terminal.until(lambda: "new" not in john.terminal.toolbar)
+
+
+async def test_a_lost_connection_is_said_and_what_was_typed_meanwhile_goes_out_later() -> None:
+    async with scene() as john:
+        john.visit.cut()
+        await john.terminal.shows("trying again in 1 s")
+        john.terminal.type("/who" + ENTER)
+        await john.terminal.shows("there is no connection now")
+        john.terminal.type(CTRL_U + "later" + ENTER)
+        john.visit = await john.server.visit()
+        await john.visit.admit(answer=welcome("John", "Mary", resumed=True))
+        assert (await john.visit.expect(wire.Say)).text == "later"
+        await john.terminal.shows("you are back as John")
+
+
+async def test_being_thrown_out_ends_it() -> None:
+    async with scene() as john:
+        john.visit.send(wire.Bye(reason="kicked", retry=False))
+        assert await john.ending == Ending(How.BYE, "kicked")
+
+
+async def test_a_code_is_typed_at_the_prompt_and_kept_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    async with scene(history=path, join=False) as john:
+        await john.visit.expect(wire.Join)
+        john.visit.send(wire.Challenge(email="j***@example.org", expires=NOW))
+        await john.terminal.shows("a code was sent to j***@example.org")
+        await john.terminal.shows("code> ")
+        john.terminal.type("hello" + ENTER)
+        await john.terminal.shows("the code from the email comes first")
+        john.terminal.type(CTRL_U + "111 111" + ENTER)
+        assert (await john.visit.expect(wire.Verify)).code == "111111"
+        john.visit.send(wire.Error(code="wrong-code", text="that is not the code"))
+        await john.terminal.shows("that is not the code")
+        await john.terminal.shows("code> ")
+        john.terminal.type("222222" + ENTER)
+        assert (await john.visit.expect(wire.Verify)).code == "222222"
+        john.visit.send(welcome("John", "Mary", "Bob"))
+        await john.terminal.shows("with Mary and Bob")
+        john.terminal.type("first words" + ENTER)
+        assert (await john.visit.expect(wire.Say)).text == "first words"
+    kept = path.read_text()
+    assert "first words" in kept
+    assert "222222" not in kept
+
+
+# The history.
+
+
+async def test_what_was_typed_is_kept_for_next_time_and_for_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "history"
+    async with scene(history=path) as john:
+        john.terminal.type("remember me" + ENTER)
+        await john.visit.expect(wire.Say)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    async with scene(history=path) as john:
+        john.terminal.type(UP)
+        await john.terminal.shows("> remember me")
+
+
+async def test_without_a_place_for_it_the_history_lasts_as_long_as_the_session(tmp_path: Path) -> None:
+    reports: list[str] = []
+    (tmp_path / "file").touch()
+    history = open_history(tmp_path / "file" / "history", reports.append)
+    assert isinstance(history, InMemoryHistory)
+    assert len(reports) == 1
+    broken = open_history(tmp_path / "there" / "history", reports.append)
+    (tmp_path / "there" / "history").unlink()
+    (tmp_path / "there").rmdir()
+    broken.append_string("one")
+    broken.append_string("two")
+    assert len(reports) == 2
+
+
+def test_where_the_history_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert history_path() == tmp_path / "chatmail" / "history"
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert history_path() == tmp_path / ".local" / "state" / "chatmail" / "history"
+
+
+# The questions before.
+
+
+async def test_a_name_is_asked_for_until_it_is_one() -> None:
+    async with asyncio.timeout(5), at_terminal() as terminal, asyncio.TaskGroup() as tasks:
+        answer = tasks.create_task(ask.ask(ask.NAME, "", ""))
+        await terminal.shows("Your name:")
+        terminal.type("Jo hn" + ENTER)
+        await terminal.shows("it holds U+0020 SPACE")
+        terminal.type("\x7f\x7f\x7fhn" + ENTER)
+        assert await answer == "John"
+
+
+async def test_what_the_server_refused_stands_there_to_be_changed() -> None:
+    async with asyncio.timeout(5), at_terminal() as terminal, asyncio.TaskGroup() as tasks:
+        answer = tasks.create_task(ask.ask(ask.EMAIL, "john@example.org", "this address may not join"))
+        await terminal.shows("this address may not join")
+        await terminal.shows("Your email address: john@example.org")
+        terminal.type(CTRL_U + "john@example.com" + ENTER)
+        assert await answer == "john@example.com"
+
+
+async def test_a_question_may_be_left() -> None:
+    async with asyncio.timeout(5), at_terminal() as terminal:
+        terminal.type(CTRL_D)
+        with pytest.raises(EOFError):
+            await ask.ask(ask.NAME, "", "")
+        terminal.type(CTRL_C)
+        with pytest.raises(KeyboardInterrupt):
+            await ask.ask(ask.NAME, "", "")

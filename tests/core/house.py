@@ -1,0 +1,363 @@
+"""A whole hub in one thread, without sockets: peers that speak the wire, a clock that is set, a store that is asked.
+
+    house = House()
+    mary = house.peer()
+    mary.join("Mary")
+    mary.send(Say(text="hello"))     nothing has happened yet: it is with the hub
+    house.commit()                   the store has it: mary.frames() holds the echo
+
+The house does what the server does around a hub and nothing else: bytes through a ``Decoder``, one batch of changes at
+a time to the real memory store, lookups answered, sessions flushed, a session that must wait not read.
+"""
+
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+from msgspec import UNSET
+
+from chatmail.core.hub import Hub
+from chatmail.core.limits import Limits
+from chatmail.core.operator import Operator
+from chatmail.core.records import Change, Draft, Entry, Fate, Letter, Mail, Outcome, Snapshot
+from chatmail.core.session import Session
+from chatmail.core.wire import (
+    LINE_BEFORE_JOIN,
+    LINE_MAX,
+    Bye,
+    ClientFrame,
+    Decoder,
+    Error,
+    Frame,
+    Join,
+    Refused,
+    Resume,
+    ServerFrame,
+    Welcome,
+    WireError,
+    encode,
+    stamp,
+)
+from chatmail.server.stores.memory import MemoryStore
+
+NOON = 1_790_000_000.0
+"""When every house opens, in seconds since the epoch."""
+LETTER_LIFE = 259_200.0
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Frame)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never has to wait."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return] # what it returns is what the coroutine says
+    raise AssertionError("it waits for something")
+
+
+class House:
+    """A hub and what the server puts around it.
+
+    Args:
+        limits: what the operator allows.
+        snapshot: what the store held at the start; its entries are numbered from 1.
+    """
+
+    def __init__(self, limits: Limits | None = None, snapshot: Snapshot | None = None) -> None:
+        self.now = NOON
+        self.told: list[str] = []
+        self.posts = 0
+        self.codes: list[tuple[str, str]] = []
+        self.peers: list[Peer] = []
+        self.entries: list[tuple[int, Entry]] = []
+        self.slow_lookups = False
+        self.store = MemoryStore(keep_days=30)
+        snapshot = snapshot or Snapshot(epoch="first", secret=b"a secret")
+        run(self.store.commit([Change(entry=entry) for _, entry in snapshot.entries]))
+        self.hub = Hub(
+            snapshot,
+            limits or Limits(),
+            random=Random(4),
+            wake=lambda: None,
+            post=self._posted,
+            tell=self.told.append,
+            fits=len,
+            code_letter=self._code_letter,
+        )
+        self.operator = Operator(self.hub)
+        self._batch: list[tuple[Change, Session | None]] | None = None
+        self._letters = 0
+
+    def _posted(self) -> None:
+        self.posts += 1
+
+    def _code_letter(self, address: str, name: str, code: str, made: float, expires: float) -> Letter:
+        self.codes.append((address, code))
+        text = f"{name}: {code}".encode()
+        return Letter(message_id=f"<code-{code}>", address=address, content=text, made=made, expires=expires)
+
+    # People.
+
+    def peer(self, host: str = "127.0.0.1") -> "Peer":
+        """Somebody connects. Raises Refused where the door is shut."""
+        peer = Peer(self, host)
+        self.peers.append(peer)
+        return peer
+
+    def join(self, name: str, email: str | None = None, host: str = "127.0.0.1") -> "Peer":
+        """Somebody connects and is in, with the welcome and all that came with it read."""
+        peer = self.peer(host)
+        peer.join(name, email)
+        peer.frames()
+        return peer
+
+    # The store.
+
+    def take(self) -> list[Change]:
+        """The batch of this tick is on its way to the store; what is submitted from now on is in the next."""
+        if self._batch is None:
+            self._batch = self.hub.take()
+        return [change for change, _ in self._batch]
+
+    def _taken(self) -> list[tuple[Change, Session | None]]:
+        self.take()
+        batch, self._batch = self._batch or [], None
+        return batch
+
+    def commit(self) -> None:
+        """The store has the batch."""
+        batch = self._taken()
+        numbers = run(self.store.commit([change for change, _ in batch]))
+        self.entries += [
+            (number, change.entry)
+            for (change, _), number in zip(batch, numbers, strict=True)
+            if change.entry is not None and number is not None
+        ]
+        self.hub.committed(batch, numbers)
+        self.flush()
+
+    def refuse(self, why: str = "the disk is full") -> None:
+        """The store has nothing of the batch."""
+        self.hub.refused(self._taken(), why)
+        self.flush()
+
+    def settle(self) -> None:
+        """Commit until nothing is on its way any more."""
+        self.flush()
+        while self.take():
+            self.commit()
+        self._batch = None
+
+    def flush(self) -> None:
+        """What a tick of the server does: lookups, what is due, then everybody who has something to read."""
+        busy = True
+        while busy:
+            if not self.slow_lookups:
+                self.look_up()
+            self.hub.due(self.now)
+            self.hub.flush()
+            busy = any([peer.pump() for peer in self.peers]) or bool(self.hub.lookups and not self.slow_lookups)
+        for peer in [peer for peer in self.peers if peer.shut]:
+            peer.cut()
+
+    def look_up(self) -> None:
+        """The store answers what it was asked."""
+        lookups, self.hub.lookups = self.hub.lookups, []
+        for lookup in lookups:
+            self.hub.caught_up(lookup, run(self.store.missed(lookup.account, lookup.after, lookup.before)))
+
+    # Time.
+
+    def tick(self, seconds: float) -> None:
+        """Time passes, without a commit."""
+        self.now += seconds
+        self.flush()
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, and whatever comes of it is stored."""
+        self.tick(seconds)
+        self.settle()
+
+    # Mail.
+
+    def deliver(self, fate: Fate = Fate.SENT, detail: str = "", reply: str = "") -> list[Letter]:
+        """Compose and send whatever is due; the letters that were tried."""
+        tried = []
+        while (letter := self.compose()) is not None:
+            tried.append(letter)
+            self.report(letter, fate, detail, reply)
+        return tried
+
+    def compose(self) -> Letter | None:
+        """The next letter that is due, frozen and stored."""
+        job = self.hub.mailroom.take(self.now)
+        return self.freeze(job) if isinstance(job, Draft) else job
+
+    def freeze(self, draft: Draft) -> Letter:
+        """Have a letter made of a draft stored."""
+        letter = self.letter(draft)
+        stored: list[bool] = []
+        self.hub.mailroom.freeze(draft, letter, stored.append, self.now)
+        self.settle()
+        assert stored == [True]
+        return letter
+
+    def letter(self, draft: Draft) -> Letter:
+        """The letter made of a draft."""
+        self._letters += 1
+        return Letter(
+            message_id=f"<{self._letters}>",
+            address=draft.address,
+            content="\n".join(mail.text for mail in draft.mails).encode(),
+            made=draft.made,
+            expires=draft.made + LETTER_LIFE,
+            reader=draft.reader,
+            mails=draft.mails,
+        )
+
+    def report(self, letter: Letter, fate: Fate, detail: str = "", reply: str = "") -> None:
+        """Say how sending a letter went, and have it stored."""
+        self.hub.mailroom.outcome(letter, Outcome(fate=fate, detail=detail, reply=reply), self.now)
+        self.settle()
+
+
+class Peer:
+    """One connection: a client's end and the server's shell around the session.
+
+    ``stalled``: it does not read, so the server does not read it either. ``shut``: the server has said all it will.
+    """
+
+    def __init__(self, house: House, host: str = "127.0.0.1") -> None:
+        self.house = house
+        self.stalled = False
+        self.shut = False
+        self.connected = True
+        self.session = house.hub.connect(host, house.now, self._flush)
+        self.name = ""
+        self.token = ""
+        self._to_server: Decoder[ClientFrame] = Decoder(ClientFrame, LINE_BEFORE_JOIN)
+        self._to_client: Decoder[ServerFrame] = Decoder(ServerFrame, LINE_MAX)
+        self._sent: deque[ClientFrame | WireError] = deque()
+        self._got: list[Frame] = []
+
+    # The client's end.
+
+    def send(self, *frames: Frame | bytes) -> None:
+        """Send frames, or raw bytes; they reach the hub as soon as it reads this session."""
+        for frame in frames:
+            data = frame if isinstance(frame, bytes) else encode(frame)
+            self._sent.extend(self._to_server.feed(data))
+            self._to_server.limit = LINE_MAX if self.session.account is not None else LINE_BEFORE_JOIN
+        self.pump()
+
+    def ask(self, *frames: Frame | bytes) -> list[Frame]:
+        """Send frames, have everything stored, and return what came."""
+        self.send(*frames)
+        self.house.settle()
+        return self.frames()
+
+    def join(
+        self, name: str, email: str | None = None, *, token: str | None = None, resume: Resume | None = None
+    ) -> Welcome:
+        """Join and be welcome; history and all that follows stays to be read."""
+        self.send(joining(name, email, token=token, resume=resume))
+        self.house.settle()
+        assert self._got, f"{name} has no answer"
+        welcome = self._got.pop(0)
+        assert isinstance(welcome, Welcome), welcome
+        self.name = welcome.name
+        self.token = welcome.token
+        return welcome
+
+    def frames(self) -> list[Frame]:
+        """What came since the last call."""
+        got, self._got = self._got, []
+        return got
+
+    def only(self, kind: type[F]) -> F:
+        """What came since the last call: one frame of this kind."""
+        (frame,) = self.frames()
+        assert isinstance(frame, kind), frame
+        return frame
+
+    def all(self, kind: type[F]) -> list[F]:
+        """Those of this kind that came since the last call."""
+        return [frame for frame in self.frames() if isinstance(frame, kind)]
+
+    def stall(self) -> None:
+        """Stop reading."""
+        self.stalled = True
+        self.session.deaf = True
+
+    def sip(self) -> bytes:
+        """Read once, though stalled."""
+        data = self.house.hub.read(self.session)
+        self._feed(data)
+        return data
+
+    def go_on(self) -> None:
+        """Read again."""
+        self.stalled = False
+        self.session.deaf = False
+        self.session.heard = self.house.now
+        self._flush()
+        self.house.flush()
+
+    def cut(self, reason: str = "connection lost") -> None:
+        """The connection ends."""
+        assert self.connected
+        self.connected = False
+        self.house.peers.remove(self)
+        self.house.hub.disconnected(self.session, self.house.now, reason)
+
+    def hang_up(self) -> None:
+        """The connection ends, the goodbye was read."""
+        if self.connected:
+            self.cut()
+
+    # The server's end.
+
+    def pump(self) -> bool:
+        """Give the hub what was sent, as far as it reads this session now; whether that was anything."""
+        session = self.session
+        some = False
+        while self._sent and self.connected and not (session.blocked or session.overfull or self.stalled):
+            frame = self._sent.popleft()
+            some = True
+            if isinstance(frame, WireError):
+                self.house.hub.refuse(session, frame, self.house.now)
+            else:
+                self.house.hub.receive(session, frame, self.house.now)
+        return some
+
+    def _flush(self) -> None:
+        if self.shut or self.stalled:
+            return
+        while data := self.house.hub.read(self.session):
+            self._feed(data)
+        self.shut = self.session.closing
+
+    def _feed(self, data: bytes) -> None:
+        for frame in self._to_client.feed(data):
+            assert isinstance(frame, Frame), frame
+            self._got.append(frame)
+
+
+def joining(
+    name: str, email: str | None = None, *, token: str | None = None, resume: Resume | None = None
+) -> Join:
+    """The join of somebody whose address is made of the name, unless it is given."""
+    return Join(
+        name=name,
+        email=email or f"{name.lower()}@example.org",
+        token=UNSET if token is None else token,
+        resume=UNSET if resume is None else resume,
+    )
+
+
+def said(number: int, text: str, author: int = 1, sender: str = "Mary") -> tuple[int, Entry]:
+    """A message that was said before the house opened."""
+    return number, Entry(kind="message", time=stamp(NOON), author=author, sender=sender, text=text)
