@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from msgspec import UNSET, UnsetType
+
 from chatmail.core.wire import (
-    UNSET,
     Bye,
     Decoder,
     Frame,
@@ -15,7 +16,6 @@ from chatmail.core.wire import (
     Ping,
     Pong,
     ServerFrame,
-    UnsetType,
     Welcome,
     WireError,
     encode,
@@ -88,7 +88,7 @@ class Peer:
 
     async def expect(self, kind: type[F], **fields: Any) -> F:
         """Read on to the first frame of this kind with these fields."""
-        seen = []
+        seen: list[Frame] = []
         while True:
             try:
                 frame = await self.next()

@@ -42,7 +42,7 @@ class Desk:
 
     async def client(self, who: str, *options: str) -> Terminal:
         """``chatmail`` in a terminal, with the server's port."""
-        argv = [SCRIPTS / "chatmail", f"127.0.0.1:{self.port}", *options]
+        argv: list[str | Path] = [SCRIPTS / "chatmail", f"127.0.0.1:{self.port}", *options]
         return await self._start(argv, who, self.environment(who, {}))
 
     async def _start(self, argv: list[str | Path], who: str, env: Mapping[str, str]) -> Terminal:

@@ -48,7 +48,7 @@ async def test_people_talk_write_to_each_other_and_get_mail(desk: Desk) -> None:
         await mail.received(1)
         [letter] = mail.mails
         message = email.message_from_bytes(letter.content, policy=email.policy.SMTP)
-        assert letter.recipients == ["mary@example.org"]
+        assert letter.to == ["mary@example.org"]
         assert "> lunch at noon?" in message.get_content()
         john.type("/dm Nobody hi\n")
         await john.shows("nobody here was ever called")

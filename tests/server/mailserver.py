@@ -76,12 +76,15 @@ class MailServer:
     Args:
         security: "none", "starttls" (offered, not required), or "tls" from the first byte.
         password: what AUTH takes, for any user; empty: no AUTH is asked for. It is offered in any case.
+        port: where to listen; 0 takes any free one.
     """
 
-    def __init__(self, *, security: Literal["none", "starttls", "tls"] = "none", password: str = "") -> None:
+    def __init__(
+        self, *, security: Literal["none", "starttls", "tls"] = "none", password: str = "", port: int = 0
+    ) -> None:
         self.security = security
         self.password = password
-        self.port = 0
+        self.port = port
         self.connections = 0
         """How many were made so far."""
         self.mails: list[Received] = []
@@ -116,7 +119,7 @@ class MailServer:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         tls = certificates()[0] if self.security == "tls" else None
-        self._server = await loop.create_server(lambda: _Session(self), "127.0.0.1", 0, ssl=tls)
+        self._server = await loop.create_server(lambda: _Session(self), "127.0.0.1", self.port, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -1,0 +1,92 @@
+"""A whole hub with its store, without sockets and without a loop: for tests of what the operator does."""
+
+from collections.abc import Sequence
+from random import Random
+
+from chatmail.core.hub import Hub
+from chatmail.core.limits import Limits
+from chatmail.core.operator import Operator
+from chatmail.core.records import Draft, Fate, Letter, Mail, Outcome
+from chatmail.core.session import Session
+from chatmail.core.wire import Away, ClientFrame, Dm, Join
+from chatmail.server.stores.memory import MemoryStore
+
+NOW = 1_795_356_131.0
+
+
+class House:
+    """``await settle()`` has everything stored that was submitted; ``told`` is what the operator heard."""
+
+    @classmethod
+    async def open(cls, *people: str) -> "House":
+        """A house with these people in it."""
+        store = MemoryStore(30)
+        house = cls()
+        house.told = []
+        house.store = store
+        house.hub = Hub(
+            await store.open(),
+            Limits(),
+            random=Random(1),
+            wake=lambda: None,
+            post=lambda: None,
+            tell=house.told.append,
+            fits=_fits,
+            code_letter=_code_letter,
+        )
+        house.operator = Operator(house.hub)
+        house.sessions = {}
+        for name in people:
+            await house.join(name)
+        house.told.clear()
+        return house
+
+    store: MemoryStore
+    hub: Hub
+    operator: Operator
+    told: list[str]
+    sessions: dict[str, Session]
+
+    async def settle(self) -> None:
+        while batch := self.hub.take():
+            self.hub.committed(batch, await self.store.commit([change for change, _ in batch]))
+
+    async def join(self, name: str, host: str = "192.0.2.1", now: float = NOW) -> None:
+        self.sessions[name] = self.hub.connect(host, now, lambda: None)
+        email = f"{name.lower() if name.isascii() else len(self.sessions)}@example.org"
+        await self.send(name, Join(name=name, email=email), now)
+
+    async def send(self, name: str, frame: ClientFrame, now: float = NOW) -> None:
+        self.hub.receive(self.sessions[name], frame, now)
+        await self.settle()
+
+    async def away(self, name: str, reason: str) -> None:
+        await self.send(name, Away(reason=reason))
+
+    async def mail(self, sender: str, to: str, fate: Fate | None, reply: str = "") -> None:
+        """A direct message; its letter is frozen, and (with a fate) sent with that outcome."""
+        await self.send(sender, Dm(to=to, text="hello"))
+        draft = self.hub.mailroom.take(NOW)
+        assert isinstance(draft, Draft)
+        letter = Letter(
+            message_id=f"<{draft.mails[0].seq}@x>",
+            address=draft.address,
+            content=b"",
+            made=NOW,
+            expires=NOW + 86_400,
+            reader=draft.reader,
+            mails=draft.mails,
+        )
+        self.hub.mailroom.freeze(draft, letter, lambda _: None, NOW)
+        await self.settle()
+        if fate is not None:
+            self.hub.mailroom.outcome(letter, Outcome(fate=fate, detail="no", reply=reply), NOW)
+            await self.settle()
+
+
+def _fits(mails: Sequence[Mail]) -> int:
+    return len(mails)
+
+
+def _code_letter(*_: object) -> Letter:
+    raise AssertionError

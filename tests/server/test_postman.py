@@ -1,0 +1,144 @@
+"""From a direct message to a mailbox, with a real mail server that behaves well or badly."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email import message_from_bytes
+from email.policy import SMTP as POLICY
+from pathlib import Path
+
+import pytest
+
+from chatmail.core.limits import Limits
+from chatmail.core.wire import Challenge, Direct, Dm, Join, Joined, Message, Receipt, Say, Verify, Welcome
+from chatmail.server.app import House, running
+from chatmail.server.settings import Settings
+from tests.peer import Peer, peers
+from tests.server.mailserver import DROP, HANG, MailServer
+
+
+@asynccontextmanager
+async def house(port: int, tmp_path: Path, limits: Limits | None = None) -> AsyncIterator[House]:
+    settings = Settings(
+        chat_port=0,
+        sender_email="chat@team.example",
+        smtp_host="127.0.0.1",
+        smtp_port=port,
+        outbox=tmp_path / "outbox",
+        rate=None,
+    )
+    async with running(settings, limits or Limits()) as running_house:
+        yield running_house
+
+
+def text_of(content: bytes) -> str:
+    return str(message_from_bytes(content, policy=POLICY).get_content())
+
+
+async def test_a_direct_message_is_mailed_and_its_sender_told(tmp_path: Path) -> None:
+    async with MailServer() as mail, house(mail.port, tmp_path) as h, peers(h.port, "John", "Mary") as (john, _):
+        await john.send(Dm(to="Mary", text="lunch?", id="1"))
+        states = [(await john.expect(Receipt, id="1")).mail for _ in range(2)]
+        assert states == ["queued", "sent"]
+        [letter] = mail.mails
+        assert letter.to == ["mary@example.org"]
+        assert "> lunch?" in text_of(letter.content)
+
+
+async def test_a_mail_server_that_hangs_slows_no_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatmail.server.app.MAIL_TIME", 0.05)
+    async with MailServer() as mail:
+        mail.answer("DATA", HANG)
+        async with house(mail.port, tmp_path) as h, peers(h.port, "John", "Mary") as (john, mary):
+            await john.send(Dm(to="Mary", text="lunch?"))
+            await mary.expect(Direct)
+            await mail.reached("DATA", 1)
+            await john.send(Say(text="meanwhile"))
+            await mary.expect(Message, text="meanwhile")
+
+
+@pytest.mark.parametrize("trouble", ["451 4.3.0 later", DROP])
+async def test_what_fails_for_now_is_sent_again_to_the_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    monkeypatch.setattr("chatmail.core.digest.RETRY_MIN", 0.05)
+    async with MailServer() as mail:
+        mail.answer("DATA", trouble)
+        async with house(mail.port, tmp_path) as h, peers(h.port, "John", "Mary") as (john, _):
+            await john.send(Dm(to="Mary", text="lunch?"))
+            receipts = [await john.expect(Receipt) for _ in range(3)]
+            assert [receipt.mail for receipt in receipts] == ["queued", "held", "sent"]
+            assert receipts[1].detail
+            ids = {message_from_bytes(letter.content)["Message-ID"] for letter in mail.mails}
+            assert len(ids) == 1
+            assert len({letter.content for letter in mail.mails}) == 1
+
+
+async def test_what_is_refused_for_good_is_told_without_the_servers_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with MailServer() as mail:
+        mail.answer("RCPT", "550 5.1.1 secret-mailbox-7 unknown")
+        with caplog.at_level("INFO", "chatmail"):
+            async with house(mail.port, tmp_path) as h, peers(h.port, "John", "Mary") as (john, _):
+                await john.send(Dm(to="Mary", text="lunch?"))
+                failed = await john.expect(Receipt, mail="failed")
+        assert "5.1.1" in str(failed.detail)
+        assert "secret-mailbox" not in str(failed.detail)
+        assert "secret-mailbox" in caplog.text
+
+
+async def test_further_messages_are_gathered_in_one_mail_with_nothing_left_out(tmp_path: Path) -> None:
+    limits = Limits(mail_window=0.3)
+    async with MailServer() as mail, house(mail.port, tmp_path, limits) as h, peers(h.port, "John", "Ann", "Mary") as p:
+        john, ann, _ = p
+        await john.send(Dm(to="Mary", text="first"))
+        await john.expect(Receipt, mail="sent")
+        for at in range(5):
+            await john.send(Dm(to="Mary", text=f"john {at}"))
+            await ann.send(Dm(to="Mary", text=f"ann {at}"))
+            assert (await ann.expect(Receipt)).mail == "held"
+        await mail.received(2)
+        told = [line[2:] for line in text_of(mail.mails[1].content).splitlines() if line.startswith("> ")]
+        assert sorted(told) == sorted([f"{who} {at}" for at in range(5) for who in ("john", "ann")])
+        assert [line for line in told if line.startswith("john")] == [f"john {at}" for at in range(5)]
+
+
+async def test_what_came_while_the_mail_server_was_down_arrives_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    monkeypatch.setattr("chatmail.core.digest.RETRY_MIN", 0.05)
+    async with house(unused_tcp_port, tmp_path) as h, peers(h.port, "John", "Mary") as (john, _):
+        await john.send(Dm(to="Mary", text="lunch?"))
+        await john.expect(Receipt, mail="held")
+        async with MailServer(port=unused_tcp_port) as mail:
+            await john.expect(Receipt, mail="sent")
+            assert len(mail.mails) == 1
+
+
+async def test_mail_that_is_due_goes_out_before_the_end(tmp_path: Path) -> None:
+    async with MailServer() as mail:
+        async with house(mail.port, tmp_path) as h, peers(h.port, "John", "Mary") as (john, _):
+            await john.send(Dm(to="Mary", text="lunch?"))
+            await john.expect(Direct)
+        assert len(mail.mails) == 1
+
+
+async def test_an_address_is_proved_by_a_code_that_is_mailed(tmp_path: Path) -> None:
+    limits = Limits(verify_email=True, trust_names=False)
+    async with MailServer() as mail, house(mail.port, tmp_path, limits) as h:
+        john = await Peer.connect(h.port)
+        await john.send(Join(name="John", email="john@example.org"))
+        challenge = await john.expect(Challenge)
+        assert "john@" not in challenge.email
+        await mail.received(1)
+        code = re.search(r"\b\d{6}\b", text_of(mail.mails[0].content))
+        assert code
+        await john.send(Verify(code=code[0]))
+        token = (await john.expect(Welcome)).token
+        await john.expect(Joined)
+        # The token proves it from now on.
+        again = await Peer.connect(h.port)
+        await again.join("John", token=token)
+        await john.bye()
+        again.cut()
