@@ -192,7 +192,7 @@ async def test_the_same_command_twice_before_the_store_answers(line: str) -> Non
 
 
 async def test_who() -> None:
-    c = await console("John", "Žofie_千")
+    c = await console("John")
     assert await c.type("/kick John") == ["John left: kicked"]
     await c.house.join("Mary", "2001:db8::7")
     await c.house.away("Mary", "at \x1b[31m lunch\u202e until\nthree")

@@ -58,7 +58,7 @@ class Operator:
             raise wrong
         entry = Entry(kind="notice", time=stamp(now), text=text)
         reached = len(self._hub.roster)
-        self._do(entry, (), lambda: None, f"broadcast to {reached} people")
+        self._do(entry, (), lambda: None, f"broadcast to {reached} {'person' if reached == 1 else 'people'}")
 
     def kick(self, name: str, reason: str, now: float) -> None:
         """Close somebody's connection; they may come back."""
@@ -96,8 +96,12 @@ class Operator:
         key = Bans.key(what)
         if self._hub.bans.find(now, key) is None:
             raise Refused(Code.NO_SUCH_PERSON, f"{key} is not banned; /bans lists who is")
-        gone = Gone(table="ban", key=key)
-        self._do(None, (gone,), lambda: self._hub.bans.remove(key), f"{key} is no longer banned")
+
+        def lifted() -> None:
+            if self._hub.bans.find(now, key) is not None:  # not lifted meanwhile
+                self._hub.bans.remove(key)
+
+        self._do(None, (Gone(table="ban", key=key),), lifted, f"{key} is no longer banned")
 
     def bans(self, now: float) -> list[Ban]:
         """The bans that hold now."""
@@ -139,8 +143,9 @@ class Operator:
         presence = hub.roster.get(account.id)
 
         def forgotten() -> None:
-            hub.accounts.forget(account)
-            hub.mailroom.forget(account)
+            if hub.accounts.get(account.id) is not None:  # not forgotten meanwhile
+                hub.accounts.forget(account)
+                hub.mailroom.forget(account)
 
         if presence is not None:
             self._expel(presence, "forgotten by the operator", now)

@@ -63,7 +63,7 @@ async def serve(settings: Settings) -> None:
     console = Console()
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end.set)
     with console.logging():
         async with running(settings) as house, asyncio.TaskGroup() as group:

@@ -23,6 +23,8 @@ from chatmail.server.lines import DAY, clip, clock_time, moment, parse_span, sev
 BAN_MAX = 10 * 366 * DAY
 """A ban for longer than this, in seconds, had better be one for good."""
 QUOTED_MAX = 40
+REASON_SHOWN = 24
+"""So much of a reason for being away fits into a row of /who; /whois shows all of it."""
 CLEAR = "-"
 """As the message of the day: none."""
 
@@ -72,7 +74,7 @@ def find(word: str) -> Command:
     command = BY_NAME.get(word.casefold())
     if command is None:
         known = {name: name for name in BY_NAME} | _ELSEWHERE
-        close = get_close_matches(word.casefold()[:QUOTED_MAX], known, n=1)
+        close = get_close_matches(word.casefold()[:QUOTED_MAX], known, n=1) if len(word) > 1 else []
         hint = f"did you mean {known[close[0]]}?" if close else "/help lists them"
         raise Mistake(f"there is no command {word[:QUOTED_MAX]}; {hint}")
     return command
@@ -96,7 +98,7 @@ def _who(house: House, rest: str, now: float) -> Iterable[str]:  # noqa: ARG001 
     people = house.operator.who(now)
     if not people:
         return ["nobody is here"]
-    lines = [(one.name, one.email, *_here(one, now), clip(one.away or "")) for one in people]
+    lines = [(one.name, one.email, *_here(one, now), clip(one.away or "", REASON_SHOWN)) for one in people]
     return [
         several(len(people), "person") + " here",
         *table(("NAME", "EMAIL", "HOST", "SINCE", "IDLE", "AWAY"), *lines),
@@ -213,7 +215,7 @@ def _mail(house: House, rest: str, now: float) -> Iterable[str]:
 def _letter(letter: Letter, now: float) -> tuple[str, str, str, str]:
     holds = several(len(letter.mails), "message") if letter.mails else "a code"
     if letter.state == "failed":
-        state = f"failed, made {moment(letter.made, now)}"
+        state = f"failed, {moment(letter.made, now)}"
     elif letter.tries and letter.due > now:
         state = f"try {letter.tries + 1} at {clock_time(letter.due)}"
     else:

@@ -16,7 +16,7 @@ from prompt_toolkit.utils import is_dumb_terminal
 
 from chatmail.core.operator import Operator
 from chatmail.server.desk import Desk
-from chatmail.server.lines import Line, clock_time, harmless
+from chatmail.server.lines import Line, clip, clock_time, harmless
 from chatmail.server.pipe import Pipe
 from chatmail.server.terminal import Terminal, history_path
 
@@ -133,10 +133,7 @@ def lines_of(record: logging.LogRecord) -> list[Line]:
     except Exception:  # a fault in a log line must not hide what it wanted to say
         text = f"{record.msg} {record.args}"
     kind, mark = _kind(record.levelno)
-    shown = harmless(text)
-    if len(shown) > TEXT_MAX:
-        shown = f"{shown[:TEXT_MAX]}…"
-    lines = [Line(mark + shown, f"{clock_time(record.created)} ", kind)]
+    lines = [Line(mark + clip(text, TEXT_MAX), f"{clock_time(record.created)} ", kind)]
     if record.exc_info and record.exc_info[0] is not None:
         trace = logging.Formatter().formatException(record.exc_info)
         lines += [Line(harmless(line), TRACE, "trace") for line in trace.split("\n")]

@@ -78,6 +78,8 @@ def rows(text: str, first: int, others: int) -> Iterator[str]:
         at = end if space < 0 else space
         yield text[:at]
         text = text[at:].lstrip(" ")
+        if not text:
+            return
         room = max(others, 1)
     yield text
 
@@ -95,10 +97,10 @@ def table(*lines: Sequence[str]) -> list[str]:
     ]
 
 
-def clip(text: str) -> str:
-    """The text on one line, made harmless, and no longer than a cell."""
+def clip(text: str, limit: int = CELL_MAX) -> str:
+    """The text made harmless, and no longer than so many characters."""
     shown = harmless(text)
-    return shown if len(shown) <= CELL_MAX else f"{shown[: CELL_MAX - 1]}…"
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
 def parse_span(text: str) -> float | None:

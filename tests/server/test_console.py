@@ -1,0 +1,399 @@
+"""The console: a real prompt drawn on a terminal in memory, real pipes, real logging."""
+
+import asyncio
+import logging
+import os
+import re
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from io import FileIO, StringIO
+from pathlib import Path
+
+import pyte
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.output.vt100 import Vt100_Output
+
+from chatmail.server.console import Console, lines_of
+from chatmail.server.pipe import WAITING_MAX, Pipe, Writer
+from chatmail.server.terminal import Terminal, history_path
+from tests.server.house import NOW, House
+
+PATIENCE = 10.0
+"""Seconds to wait for what must come; only a failing test waits so long."""
+_log = logging.getLogger("chatmail.server.test")
+
+
+class Screen(StringIO):
+    """A terminal of 80 columns and 24 lines that remembers what scrolled away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._screen = pyte.HistoryScreen(80, 24, history=1000)
+        self._stream = pyte.Stream(self._screen)
+        self._changed = asyncio.Event()
+
+    def write(self, data: str) -> int:
+        self._stream.feed(data)
+        self._changed.set()
+        return len(data)
+
+    @property
+    def lines(self) -> list[str]:
+        """Everything that is on the screen or was."""
+        past = ["".join(line[x].data for x in range(80)) for line in self._screen.history.top]
+        return [line.rstrip() for line in past + self._screen.display if line.strip()]
+
+    async def shows(self, done: Callable[[list[str]], bool]) -> list[str]:
+        async with asyncio.timeout(PATIENCE):
+            while not done(self.lines):
+                self._changed.clear()
+                await self._changed.wait()
+        return self.lines
+
+
+def ends(*last: str) -> Callable[[list[str]], bool]:
+    """The last lines on the screen, without the times of day."""
+    return lambda lines: [timeless(line) for line in lines[-len(last) :]] == list(last)
+
+
+def timeless(line: str) -> str:
+    return re.sub(r"^\d\d:\d\d:\d\d ", "", line)
+
+
+class Operator:
+    """Somebody at a console."""
+
+    def __init__(self, keys: PipeInput, screen: Screen, house: House, console: Console) -> None:
+        self.keys = keys
+        self.screen = screen
+        self.house = house
+        self.console = console
+        self.quits = 0
+        self.running: asyncio.Task[None] | None = None
+
+    def start(self) -> asyncio.Task[None]:
+        def quit() -> None:
+            self.quits += 1
+
+        self.running = asyncio.create_task(self.console.run(self.house.operator, lambda: NOW, quit))
+        return self.running
+
+
+@asynccontextmanager
+async def at_terminal(*people: str, history: Path | None = None) -> AsyncIterator[Operator]:
+    house = await House.open(*people)
+    screen = Screen()
+    output = Vt100_Output(screen, lambda: Size(rows=24, columns=80), term="xterm", enable_cpr=False)
+    with create_pipe_input() as keys, create_app_session(input=keys, output=output):
+        console = Console(Terminal(history))
+        with console.logging():
+            operator = Operator(keys, screen, house, console)
+            operator.start()
+            yield operator
+            if operator.running is not None:
+                operator.running.cancel()
+                await asyncio.wait([operator.running])
+
+
+async def test_a_line_is_answered_below_it_and_the_prompt_comes_back() -> None:
+    async with at_terminal("John") as operator:
+        operator.keys.send_text("/whois nobody\rhello\r")
+        await operator.screen.shows(
+            ends(
+                "chatmail> /whois nobody",
+                "nobody here was ever called 'nobody'",
+                "chatmail> hello",
+                "this is not sent; /broadcast TEXT says it to everybody",
+                "chatmail>",
+            )
+        )
+
+
+async def test_what_happens_is_told_above_a_half_typed_line() -> None:
+    async with at_terminal() as operator:
+        operator.keys.send_text("/broadc")
+        await operator.screen.shows(ends("chatmail> /broadc"))
+        for number in range(30):
+            _log.info("%d", number)
+        await operator.screen.shows(ends(*(str(number) for number in range(30)), "chatmail> /broadc"))
+        operator.keys.send_text("ast\r")
+        await operator.screen.shows(
+            ends("chatmail> /broadcast", "it goes /broadcast TEXT: say something to everybody", "chatmail>")
+        )
+
+
+async def test_lines_keep_their_order_when_the_prompt_ends_before_they_are_drawn() -> None:
+    async with at_terminal() as operator:
+        await operator.screen.shows(ends("chatmail>"))
+        _log.info("one")
+        operator.keys.send_text("/quit\r")
+        _log.info("two")
+        assert operator.running is not None
+        await operator.running
+        _log.info("going down")
+        await operator.screen.shows(lambda lines: timeless(lines[-1]) == "going down")
+        told = [timeless(line) for line in operator.screen.lines if not line.startswith("chatmail>")]
+        assert told == ["one", "two", "going down"]
+
+
+async def test_a_line_of_ours_cannot_be_forged() -> None:
+    async with at_terminal() as operator:
+        _log.warning("mail server: %s", "no\n12:00:00 \x1b[2J ERROR: all is lost\u202e " + "x " * 30)
+        await operator.screen.shows(lambda lines: "x x" in lines[1])
+        first, second = operator.screen.lines[:2]
+        assert timeless(first).startswith(r"warning: mail server: no\n12:00:00 \x1b[2J ERROR: all is lost\u202e x")
+        assert second.startswith("         │ x x")
+
+
+async def test_lines_from_other_threads_come_above_the_prompt() -> None:
+    async with at_terminal() as operator:
+        await operator.screen.shows(ends("chatmail>"))
+        await asyncio.to_thread(_log.error, "the disk is full")
+        await operator.screen.shows(ends("ERROR: the disk is full", "chatmail>"))
+
+
+async def test_a_fault_in_a_task_is_a_traceback_above_the_prompt_and_asks_for_nothing() -> None:
+    async def fail() -> None:
+        raise ValueError("two\nlines \x1b[1m")
+
+    async with at_terminal() as operator:
+        await operator.screen.shows(ends("chatmail>"))
+        task = asyncio.create_task(fail())
+        await asyncio.wait([task])
+        del task  # nobody looks at it: the loop complains
+        await operator.screen.shows(
+            lambda lines: lines[-1] == "chatmail>" and "         | ValueError: two" in lines and len(lines) > 5
+        )
+        assert r"         | lines \x1b[1m" in operator.screen.lines
+        assert any("ERROR: Task exception was never retrieved" in line for line in operator.screen.lines)
+        operator.keys.send_text("/motd -\r")
+        await operator.screen.shows(ends("chatmail> /motd -", "chatmail>"))
+
+
+@pytest.mark.parametrize("keys", ["\x03", "\x04", "half typed\x03", "/quit\r"])
+async def test_ctrl_c_ctrl_d_and_quit_end_the_server(keys: str) -> None:
+    async with at_terminal() as operator:
+        operator.keys.send_text(keys)
+        assert operator.running is not None
+        async with asyncio.timeout(PATIENCE):
+            await operator.running
+        assert operator.quits == 1
+
+
+async def test_a_terminal_that_goes_away_ends_the_server() -> None:
+    async with at_terminal() as operator:
+        await operator.screen.shows(ends("chatmail>"))
+        operator.keys.close()
+        assert operator.running is not None
+        async with asyncio.timeout(PATIENCE):
+            await operator.running
+        assert operator.quits == 1
+
+
+async def test_cancelling_ends_the_prompt_and_what_is_told_after_that_is_shown() -> None:
+    async with at_terminal() as operator:
+        await operator.screen.shows(ends("chatmail>"))
+        assert operator.running is not None
+        _log.info("one")
+        operator.running.cancel()
+        await asyncio.wait([operator.running])
+        assert operator.running.cancelled()
+        _log.info("two")
+        assert operator.quits == 0
+        assert [timeless(line) for line in operator.screen.lines if line != "chatmail>"] == ["one", "two"]
+
+
+async def test_tab_completes_commands_and_people() -> None:
+    async with at_terminal("Johannes", "Mary") as operator:
+        operator.keys.send_text("/ki\t")
+        await operator.screen.shows(ends("chatmail> /kick"))
+        operator.keys.send_text("Joh\t")
+        await operator.screen.shows(ends("chatmail> /kick Johannes"))
+        operator.keys.send_text("bye\r")
+        await operator.screen.shows(ends("chatmail> /kick Johannes bye", "chatmail>"))
+        await operator.house.settle()
+        assert operator.house.told == ["Johannes left: kicked: bye"]
+
+
+async def test_what_was_typed_is_kept_for_the_owner_only(tmp_path: Path) -> None:
+    history = tmp_path / "state" / "chatmail" / "operator-history"
+    async with at_terminal(history=history) as operator:
+        operator.keys.send_text("/bans\r")
+        await operator.screen.shows(ends("nobody is banned", "chatmail>"))
+    assert stat.S_IMODE(history.stat().st_mode) == 0o600
+    async with at_terminal(history=history) as operator:
+        operator.keys.send_text("\x1b[A")
+        await operator.screen.shows(ends("chatmail> /bans"))
+
+
+async def test_a_history_that_cannot_be_kept_is_mentioned(tmp_path: Path) -> None:
+    (tmp_path / "chatmail").write_text("")
+    async with at_terminal(history=tmp_path / "chatmail" / "operator-history") as operator:
+        await operator.screen.shows(ends("chatmail>"))
+        assert operator.screen.lines[0].startswith("what you type is not kept for next time:")
+
+
+def test_where_the_history_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert history_path() == Path("/state/chatmail/operator-history")
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    monkeypatch.setenv("HOME", "/home/john")
+    assert history_path() == Path("/home/john/.local/state/chatmail/operator-history")
+
+
+# Logging.
+
+
+def test_logging_is_left_as_it_was_found() -> None:
+    loggers = [logging.getLogger(name) for name in ("chatmail", "asyncio")]
+    before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
+    with Console(Pipe(None, None)).logging():
+        assert not loggers[0].propagate
+        assert loggers[0].level == logging.INFO
+    assert [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers] == before
+
+
+def test_a_record_that_cannot_be_formatted_is_shown_all_the_same() -> None:
+    record = logging.LogRecord("chatmail", logging.INFO, "", 0, "%d people", ("no",), None)
+    assert [line.text for line in lines_of(record)] == ["%d people ('no',)"]
+
+
+# Without a terminal.
+
+
+@contextmanager
+def pipe() -> Iterator[tuple[FileIO, FileIO]]:
+    """Both ends, closed at the end at the latest."""
+    source, target = os.pipe()
+    with FileIO(source, "rb") as reading, FileIO(target, "wb") as writing:
+        yield reading, writing
+
+
+@contextmanager
+def piped() -> Iterator[tuple[Console, FileIO, FileIO]]:
+    """A console at two pipes: where to write commands, and where to read lines."""
+    with pipe() as (source, commands), pipe() as (lines, target):
+        yield Console(Pipe(source.fileno(), target.fileno())), commands, lines
+
+
+async def run(console: Console, house: House) -> list[str]:
+    """Run a console to its end; who was asked to quit."""
+    quits: list[str] = []
+    async with asyncio.timeout(PATIENCE):
+        await console.run(house.operator, lambda: NOW, lambda: quits.append("quit"))
+    return quits
+
+
+def taken(lines: FileIO) -> list[str]:
+    return [timeless(line) for line in lines.read(1 << 20).decode().splitlines()]
+
+
+async def test_commands_from_a_pipe_are_answered_and_its_end_ends_nothing() -> None:
+    house = await House.open("John")
+    with piped() as (console, commands, lines):
+        commands.write(b"hello\r\n/kick nobody\n\n/who x\xff\n/bans")
+        commands.close()
+        with console.logging():
+            assert await run(console, house) == []
+            _log.info("people chat on")
+            _log.error("mail to %s", "a\nb")
+        assert taken(lines) == [
+            "this is not sent; /broadcast TEXT says it to everybody",
+            "nobody here was ever called 'nobody'",
+            "it goes /who: who is here",
+            "nobody is banned",
+            "people chat on",
+            r"ERROR: mail to a\nb",
+        ]
+
+
+async def test_quit_from_a_pipe_leaves_the_rest_unread() -> None:
+    house = await House.open()
+    with piped() as (console, commands, lines):
+        commands.write(b"/quit\nhello\n")
+        with console.logging():
+            assert await run(console, house) == ["quit"]
+            _log.info("going down")
+        assert taken(lines) == ["going down"]
+
+
+async def test_waiting_for_a_command_can_be_cancelled() -> None:
+    house = await House.open()
+    with piped() as (console, commands, lines), console.logging():
+        running = asyncio.create_task(run(console, house))
+        commands.write(b"/bans\n")
+        assert await asyncio.to_thread(taken, lines) == ["nobody is banned"]
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled()
+
+
+async def test_input_that_is_closed_or_no_pipe_is_no_trouble(tmp_path: Path) -> None:
+    house = await House.open()
+    assert await run(Console(Pipe(None, None)), house) == []
+    with FileIO(os.devnull) as null:
+        assert await run(Console(Pipe(null.fileno(), None)), house) == []
+    (tmp_path / "commands").write_text("/quit")
+    with FileIO(tmp_path / "commands") as file:
+        assert await run(Console(Pipe(file.fileno(), None)), house) == ["quit"]
+
+
+async def test_input_that_cannot_be_read_is_mentioned() -> None:
+    house = await House.open()
+    with pipe() as (lines, target):
+        console = Console(Pipe(target.fileno(), target.fileno()))  # the end that can only be written to
+        with console.logging():
+            assert await run(console, house) == []
+        assert taken(lines) == ["warning: commands can't be read: Bad file descriptor"]
+
+
+async def test_a_line_far_too_long_is_one_line() -> None:
+    house = await House.open()
+    with piped() as (console, commands, lines):
+        with console.logging():
+            running = asyncio.create_task(run(console, house))
+            for _ in range(5):
+                await asyncio.to_thread(commands.write, b"x" * 60_000)
+            commands.write(b"\n/bans\n")
+            commands.close()
+            await running
+        assert taken(lines) == ["this is not sent; /broadcast TEXT says it to everybody", "nobody is banned"]
+
+
+async def test_who_stops_reading_holds_up_nobody_and_learns_what_is_missing() -> None:
+    text = b"x" * 99 + b"\n"
+    with pipe() as (lines, target):
+        writer = Writer(target.fileno())
+        for _ in range(WAITING_MAX + 2_000):
+            writer.write(text)  # a pipe holds far less than that
+        collected = b""
+        while collected.count(b"\n") < WAITING_MAX:
+            collected += await asyncio.to_thread(lines.read, 1 << 20) or b""
+        writer.write(b"after\n")
+        while not collected.endswith(b"after\n"):
+            collected += await asyncio.to_thread(lines.read, 1 << 20) or b""
+        writer.close()
+    missing = re.findall(rb"\((\d+) lines are missing here: nobody read them\)\n", collected)
+    assert len(missing) == 1
+    assert collected.count(text) + int(missing[0]) == WAITING_MAX + 2_000
+
+
+async def test_a_reader_that_is_gone_ends_nothing() -> None:
+    house = await House.open()
+    with piped() as (console, commands, lines):
+        lines.close()
+        commands.write(b"/who\n/quit\n")
+        with console.logging():
+            assert await run(console, house) == ["quit"]
+
+
+def test_characters_the_output_lacks_are_escaped() -> None:
+    with pipe() as (lines, target):
+        console = Console(Pipe(None, target.fileno(), "ascii"))
+        with console.logging():
+            _log.info("Žofie")
+        assert taken(lines) == [r"\u017dofie"]
