@@ -30,6 +30,7 @@ from chatmail.server.listener import Listener
 from chatmail.server.mailers import Mailer, OutboxMailer, SmtpMailer
 from chatmail.server.postman import Postman
 from chatmail.server.settings import Settings, SettingsError, load
+from chatmail.server.stores import Store
 from chatmail.server.stores.memory import MemoryStore
 
 SMTP_CONNECTIONS = 3
@@ -92,18 +93,22 @@ class House:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, limits: Limits | None = None, clock: Callable[[], float] = time.time
+    settings: Settings,
+    limits: Limits | None = None,
+    *,
+    store: Store | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[House]:
     """All the parts but the console, wired together and running; at the end they are put away in good order.
 
     Args:
         settings: what the operator set.
-        limits: the hub's limits, when they are not to follow from the settings.
+        limits, store: when they are not to follow from the settings.
         clock: seconds since the epoch.
 
     A part that fails ends the others, and is raised here. Raises OSError when it cannot listen.
     """
-    store = MemoryStore(settings.keep_days)
+    store = store or MemoryStore(settings.keep_days)
     snapshot = await store.open()
     engine = Engine(store, clock)
     postman = Postman(_mailers(settings), partial(_compose, settings, snapshot.epoch), clock)

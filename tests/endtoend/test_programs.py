@@ -1,0 +1,144 @@
+"""The installed programs without a terminal: pipes, signals, exit statuses, mistakes."""
+
+import asyncio
+import signal
+import socket
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from chatmail.core.wire import Bye, Direct, Message, Notice
+from tests.endtoend.conftest import SCRIPTS, Desk
+from tests.peer import Peer
+
+
+async def start(desk: Desk, program: str, *options: str, settings: Mapping[str, str] | None = None) -> Process:
+    env = desk.environment(program, settings or {})
+    return await asyncio.create_subprocess_exec(
+        SCRIPTS / program, *options, cwd=desk.folder / program, env=env, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+
+
+async def line_with(stream: asyncio.StreamReader | None, text: str) -> str:
+    """The next line that holds this text."""
+    assert stream
+    async with asyncio.timeout(20):
+        while line := (await stream.readline()).decode():
+            if text in line:
+                return line
+    raise AssertionError(f"no line with {text!r}")
+
+
+async def server(desk: Desk, **settings: str) -> Process:
+    process = await start(desk, "chatmail-server", "--port", str(desk.port), settings=settings)
+    await line_with(process.stdout, f"port {desk.port}")
+    return process
+
+
+async def client(desk: Desk, lines: str, name: str = "ci", email: str = "ci@example.org") -> tuple[int, str, str]:
+    """Have a client say these lines; its exit status, output and errors."""
+    options = (f"127.0.0.1:{desk.port}", "--name", name, "--email", email)
+    process = await start(desk, "chatmail", *options)
+    async with asyncio.timeout(20):
+        out, err = await process.communicate(lines.encode())
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_commands_come_through_a_pipe_and_serving_goes_on_at_its_end(desk: Desk) -> None:
+    process = await server(desk)
+    john = await Peer.joined(desk.port, "John")
+    assert process.stdin
+    process.stdin.write(b"hello\n/broadcast tea is ready\n/who\n")
+    process.stdin.close()
+    await line_with(process.stdout, "not sent")
+    assert (await john.expect(Notice)).text == "tea is ready"
+    await line_with(process.stdout, "john@example.org")
+    mary = await Peer.joined(desk.port, "Mary")
+    mary.cut()
+    process.send_signal(signal.SIGTERM)
+    bye = await john.expect(Bye)
+    assert bye.retry
+    john.cut()
+    assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_server_in_good_order(desk: Desk, number: signal.Signals) -> None:
+    process = await server(desk)
+    process.send_signal(number)
+    out, err = await process.communicate()
+    assert process.returncode == 0
+    assert b"0 mails sent" in out
+    assert err == b""
+
+
+async def test_quit_ends_the_server(desk: Desk) -> None:
+    process = await server(desk)
+    out, _ = await process.communicate(b"/quit\n")
+    assert process.returncode == 0
+    assert b"going down" in out
+
+
+async def test_all_wrong_settings_are_told_at_once(desk: Desk) -> None:
+    process = await start(desk, "chatmail-server", settings={"CHAT_PORT": "many", "RATE": "fast", "HISTORY": "-1"})
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    for key, value in (("CHAT_PORT", "many"), ("RATE", "fast"), ("HISTORY", "-1")):
+        assert any(key in line and value in line for line in err.decode().splitlines())
+    assert b"Traceback" not in err
+
+
+async def test_a_port_that_is_taken_is_told_in_one_line(desk: Desk) -> None:
+    with socket.create_server(("127.0.0.1", desk.port)):
+        process = await start(desk, "chatmail-server", "--port", str(desk.port))
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert len(err.decode().splitlines()) == 1
+    assert str(desk.port) in err.decode()
+
+
+async def test_a_script_says_a_line_and_ends_when_it_is_said(desk: Desk) -> None:
+    process = await server(desk)
+    john = await Peer.joined(desk.port, "John")
+    status, _, _ = await client(desk, "done\n/dm John built in 3 s\n")
+    assert status == 0
+    assert (await john.expect(Message)).text == "done"
+    assert (await john.expect(Direct)).text == "built in 3 s"
+    mails = list((desk.folder / "chatmail-server" / "outbox").iterdir())
+    assert len(mails) == 1
+    john.cut()
+    process.terminate()
+    await process.communicate()
+
+
+async def test_what_is_wrong_has_an_exit_status_and_a_sentence(desk: Desk) -> None:
+    assert (await client(desk, "x\n"))[0] == 3
+    process = await server(desk)
+    status, _, err = await client(desk, "x\n", email="ci@example")
+    assert (status, "no email address" in err) == (2, True)
+    status, _, err = await client(desk, "/dm Nobody x\n")
+    assert (status, "nobody here was ever called" in err) == (1, True)
+    status, _, err = await client(desk, "x\n", email="other@example.org")
+    assert (status, "belongs to somebody" in err) == (4, True)
+    process.terminate()
+    await process.communicate()
+
+
+async def test_the_protocol_can_be_driven_by_hand(desk: Desk) -> None:
+    """The lines of the README, over a bare socket."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    lines = [line.strip() for line in readme.splitlines() if line.startswith('    {"type"')]
+    assert len(lines) == 3
+    process = await server(desk)
+    mary = await Peer.joined(desk.port, "Mary")
+    john = await Peer.connect(desk.port)
+    await john.send_bytes("".join(f"{line}\n" for line in lines).encode())
+    assert (await mary.expect(Message)).text == "hello"
+    assert (await mary.expect(Direct)).text == "lunch?"
+    for peer in (john, mary):
+        peer.cut()
+    process.terminate()
+    await process.communicate()

@@ -1,0 +1,103 @@
+"""The engine in front of a store that answers later, or will not: nobody sees what is not stored."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chatmail.core.limits import Limits
+from chatmail.core.records import Change
+from chatmail.core.wire import Ack, Code, Dm, Error, Join, Joined, Message, Notify, Ping, Pong, Say, Welcome
+from chatmail.server.app import House, running
+from chatmail.server.settings import Settings
+from chatmail.server.stores import StoreError
+from chatmail.server.stores.memory import MemoryStore
+from tests.peer import Peer, peers
+
+
+class GatedStore(MemoryStore):
+    """Commits only while its gate is open; refuses while it is full."""
+
+    def __init__(self) -> None:
+        super().__init__(keep_days=30)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked = asyncio.Event()
+        self.full = False
+
+    async def commit(self, batch: Sequence[Change]) -> list[int | None]:
+        self.asked.set()
+        await self.gate.wait()
+        if self.full:
+            raise StoreError("the disk is full; try again when the operator has made room")
+        return await super().commit(batch)
+
+
+@pytest.fixture
+def store() -> GatedStore:
+    return GatedStore()
+
+
+@asynccontextmanager
+async def house(store: GatedStore) -> AsyncIterator[House]:
+    async with running(Settings(chat_port=0, rate=None), Limits(), store=store) as running_house:
+        yield running_house
+
+
+async def test_nobody_sees_what_is_not_stored_yet_and_others_are_not_held_up(store: GatedStore) -> None:
+    async with house(store) as h, peers(h.port, "John", "Mary") as (john, mary):
+        store.gate.clear()
+        await john.send(Say(text="hello"), Ping())
+        store.asked.clear()
+        await store.asked.wait()
+        assert await mary.sync() == []
+        store.gate.set()
+        assert [type(await john.next()) for _ in range(2)] == [Message, Pong]
+        assert [type(frame) for frame in await mary.sync()] in ([], [Message])
+
+
+async def test_what_comes_while_the_store_is_busy_is_stored_next_in_order(store: GatedStore) -> None:
+    async with house(store) as h, peers(h.port, "John", "Mary") as (john, mary):
+        store.gate.clear()
+        await john.send(Say(text="0"))
+        await mary.send(*[Say(text=str(at)) for at in range(1, 20)])
+        store.gate.set()
+        texts = [(await mary.expect(Message)).text for _ in range(20)]
+        assert [text for text in texts if text != "0"] == [str(at) for at in range(1, 20)]
+
+
+async def test_a_store_that_refuses_is_answered_with_unavailable_and_never_an_echo(store: GatedStore) -> None:
+    async with house(store) as h, peers(h.port, "John", "Mary") as (john, mary):
+        store.full = True
+        await john.send(Say(text="a", id="1"), Dm(to="Mary", text="b", id="2"), Notify(when="never", id="3"))
+        errors = [await john.expect(Error) for _ in range(3)]
+        assert [(error.code, error.id) for error in errors] == [(Code.UNAVAILABLE, id) for id in ("1", "2", "3")]
+        assert "disk is full" in errors[0].text
+        ann = await Peer.connect(h.port)
+        await ann.send(Join(name="Ann", email="ann@example.org"))
+        assert (await ann.expect(Error)).code == Code.UNAVAILABLE
+        store.full = False
+        await john.send(Say(text="a", id="1"), Notify(when="never", id="3"))
+        assert (await john.expect(Message)).id == "1"
+        assert (await john.expect(Ack)).id == "3"
+        await ann.send(Join(name="Ann", email="ann@example.org"))
+        await ann.expect(Welcome)
+        assert [frame.text for frame in await mary.sync() if isinstance(frame, Message)] == ["a"]
+        ann.cut()
+
+
+async def test_who_is_cut_while_their_join_is_stored_may_come_back(store: GatedStore) -> None:
+    async with house(store) as h, peers(h.port, "John") as (john,):
+        store.gate.clear()
+        store.asked.clear()
+        ann = await Peer.connect(h.port)
+        await ann.send(Join(name="Ann", email="ann@example.org"))
+        await store.asked.wait()
+        ann.cut()
+        again = await Peer.connect(h.port)
+        store.gate.set()
+        await john.expect(Joined, name="Ann")
+        welcome = await again.join("Ann")
+        assert sorted(person.name for person in welcome.people) == ["Ann", "John"]
+        again.cut()
