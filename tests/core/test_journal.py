@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from chatmail.core.journal import READ_MAX, Journal, Lagged
+from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX, READ_MAX, Journal, Lagged
 
 A, B, C, D = 1, 2, 3, 4
 
@@ -31,10 +31,8 @@ def ends(journal: Journal, cursor: int, account: int) -> list[int]:
 
 def read_all(journal: Journal, cursor: int, account: int) -> bytes:
     """All that an account may see after its cursor."""
-    data = []
-    for cursor in [cursor, *ends(journal, cursor, account)][:-1]:
-        data.append(journal.read(cursor, account)[0])
-    return b"".join(data)
+    starts = [cursor, *ends(journal, cursor, account)]
+    return b"".join(journal.read(start, account)[0] for start in starts)
 
 
 # Numbers.
@@ -110,11 +108,15 @@ def test_a_direct_message_costs_the_others_nothing_and_its_readers_are_in_step_a
     journal = journal_of(b"1")
     journal.append(b"secret", (A, B))
     journal.append(b"3")
+    journal.append(b"4")
     shared, end = journal.read(0, C)
     assert journal.read(0, D)[0] is shared
     assert journal.read(0, A)[1] == end
-    assert journal.read(1, C)[0] is journal.read(2, D)[0]
-    journal.append(b"4")
+    after = journal.read(2, D)[0]
+    assert after == b"34"
+    assert journal.read(1, C)[0] is journal.read(2, A)[0] is after
+    journal.append(b"5")
+    journal.append(b"6")
     shared, _ = journal.read(end, C)
     assert [journal.read(end, account)[0] is shared for account in (A, B, D)] == [True] * 3
 
@@ -155,6 +157,8 @@ def test_a_direct_message_at_the_end_of_a_read_stops_nobody(first: int) -> None:
     for cursor in (first, 1 - first, 2):
         assert journal.read(cursor, C) == ((b"1", 2), (b"", 2), (b"3" * 100, 3))[cursor]
     assert ends(journal, 1, A) == ends(journal, 1, C) == [2, 3]
+    assert read_all(journal, 0, C) == b"1" + b"3" * 100
+    assert read_all(journal, 0, A) == b"1" + b"x" * (READ_MAX - 1) + b"3" * 100
 
 
 def test_who_reads_on_first_does_not_lengthen_the_read_of_who_comes_after() -> None:
@@ -167,6 +171,10 @@ def test_who_reads_on_first_does_not_lengthen_the_read_of_who_comes_after() -> N
 
 
 # The front.
+
+
+def test_it_keeps_what_was_promised() -> None:
+    assert (ENTRIES_MAX, BYTES_MAX, READ_MAX) == (10_000, 16_777_216, 65_536)
 
 
 def test_at_most_so_many_entries_are_kept() -> None:
@@ -248,6 +256,16 @@ def test_direct_messages_not_seen_come_however_long_ago_they_were() -> None:
     assert history(journal, D, 0) == b""
 
 
+def test_what_has_left_the_journal_is_no_history() -> None:
+    journal = Journal(entries_max=2)
+    journal.append(b"1")
+    journal.append(b"b", (A, B))
+    journal.append(b"3")
+    assert history(journal, D, 10) == b"3"
+    journal.append(b"4")
+    assert history(journal, A, 10) == b"34"
+
+
 def test_nothing_private_up_to_the_floor_is_ever_told() -> None:
     journal = spoken()
     assert history(journal, A, 10, floor=3) == b"14c7"
@@ -266,8 +284,8 @@ def test_unseen_counts_the_direct_messages_after_a_number() -> None:
 class Everything(RuleBasedStateMachine):
     """The journal beside a list of all that was ever appended, and readers who keep all they were given."""
 
-    ENTRIES_MAX = 12
-    BYTES_MAX = 4 * READ_MAX
+    ENTRIES_MAX = 7
+    BYTES_MAX = 3 * READ_MAX
 
     @initialize(last=st.integers(0, 50))
     def begin(self, last: int) -> None:
@@ -275,8 +293,6 @@ class Everything(RuleBasedStateMachine):
         self.start = last
         self.entries: list[tuple[bytes, tuple[int, ...] | None, bool]] = []
         self.readers = {account: [last] * 2 for account in (A, B, C, D)}
-        self.given = {(account, which): b"" for account in (A, B, C, D) for which in (0, 1)}
-        self.owed = dict(self.given)
 
     def entry(self, number: int) -> tuple[bytes, tuple[int, ...] | None, bool]:
         return self.entries[number - self.start - 1]
@@ -314,7 +330,7 @@ class Everything(RuleBasedStateMachine):
     @rule(start=st.integers(0, ENTRIES_MAX), order=st.permutations([0, 1, 2, 3, 4, 5]))
     def read_from_near(self, start: int, order: list[int]) -> None:
         """Whoever reads first, from wherever: the same ends, the same bytes."""
-        at = {}
+        at: dict[int, int] = {}
         for step in order:
             cursor = min(self.journal.first - 1 + start + step, self.journal.last)
             for account in (A, C, D, B):
@@ -370,5 +386,5 @@ class Everything(RuleBasedStateMachine):
             assert len(kept) == self.ENTRIES_MAX or dropped + sum(kept) > self.BYTES_MAX
 
 
-Everything.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)
+Everything.TestCase.settings = settings(deadline=None, max_examples=80, stateful_step_count=40)
 TestAgainstAModelThatKeepsEverything = Everything.TestCase

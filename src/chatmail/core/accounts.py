@@ -80,8 +80,9 @@ class Accounts:
         self._by_skeleton[skeleton(account.name)] = account.name
 
     def forget(self, account: Account) -> None:
-        """Let go of an account: its name is free, its token void."""
-        del self._by_id[account.id]
+        """Let go of an account, if that was not done yet: its name is free, its token void."""
+        if self._by_id.pop(account.id, None) is None:
+            return
         del self._by_name[fold(account.name)]
         self.release(account.name)
 
@@ -120,8 +121,8 @@ class Bans:
         self._bans[ban.what] = ban
 
     def remove(self, what: str) -> None:
-        """Lift one."""
-        del self._bans[what]
+        """Lift one, if it was not lifted yet."""
+        self._bans.pop(what, None)
 
     def current(self, now: float) -> list[Ban]:
         """Those that hold now, oldest first."""

@@ -178,7 +178,7 @@ class Digest:
         self._fly(box, letter)
 
     def thaw(self, draft: Draft, now: float) -> None:
-        """The store would not have the letter: its mails wait again, for a window."""
+        """The store would not have the letter: its mails wait again, for a window or until the next one comes."""
         box = self._box(draft.address)
         box.waiting.extendleft(reversed(draft.mails))
         box.busy = False
@@ -188,7 +188,7 @@ class Digest:
         """How sending went; the letter as it is from now on: sent, failed, or waiting for its next try."""
         box = self._flying[letter.message_id]
         box.busy = False
-        due = now + min(RETRY_MIN * 2**letter.tries, RETRY_MAX)
+        due = now + min(RETRY_MIN * 2 ** min(letter.tries, 30), RETRY_MAX)
         match outcome.fate:
             case Fate.SENT | Fate.SAVED:
                 letter = replace(letter, state="sent", content=b"", mails=())

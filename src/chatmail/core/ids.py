@@ -47,9 +47,11 @@ class Ids:
             self._accepted[entry.author, entry.id] = Accepted(hash((entry.reader, entry.text)))
 
     def publish(self, entry: Entry, seq: int) -> None:
-        """An entry is in the journal, under this number."""
+        """An entry is in the journal, under this number. Those of an earlier run were never reserved in this one."""
         if entry.author is not None and entry.id is not UNSET:
             key = (entry.author, entry.id)
+            if key not in self._accepted:
+                self.reserve(entry)
             self._accepted[key].seq = seq
             self._by_age.append((seq, key))
 

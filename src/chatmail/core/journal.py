@@ -121,6 +121,9 @@ class Journal:
         start = cursor
         while start < end and start + 1 in self._audience:
             start += 1
+        if start == end:  # all for others; whoever stands at the end reads on from there: not the same read
+            self._reads[cursor] = (b"", end)
+            return b"", end
         result = self._reads.get(start)
         if result is None:
             numbers = range(start + 1, end + 1)

@@ -8,7 +8,7 @@ since the Unix epoch.
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, assert_never
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -51,6 +51,8 @@ class Entry(Struct, frozen=True, kw_only=True):
                 return wire.Joined(seq=seq, time=self.time, name=self.sender)
             case "left":
                 return wire.Left(seq=seq, time=self.time, name=self.sender, reason=self.text)
+            case _:
+                assert_never(self.kind)
 
 
 class Account(Struct, kw_only=True):

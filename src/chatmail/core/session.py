@@ -32,7 +32,6 @@ class Session:
         "cursor",
         "deadline",
         "deaf",
-        "floor",
         "gone",
         "heard",
         "host",
@@ -40,6 +39,7 @@ class Session:
         "looking_up",
         "pings",
         "prologue",
+        "seen",
         "ticket",
     )
 
@@ -47,8 +47,8 @@ class Session:
         self.host = host
         self.account: Account | None = None
         self.cursor = 0
-        self.floor = 0
-        """Direct messages up to this number are not for this session's eyes."""
+        self.seen = 0
+        """The last number it said it has shown."""
         self.prologue: deque[bytes] = deque()
         self.ticket = 0
         """The last change that was submitted on its behalf."""

@@ -103,7 +103,8 @@ async def running(
 
     Args:
         settings: what the operator set.
-        limits, store: when they are not to follow from the settings.
+        limits: the hub's limits, when they are not to follow from the settings.
+        store: where things are kept, when that is not to follow from the settings.
         clock: seconds since the epoch.
 
     A part that fails ends the others, and is raised here. Raises OSError when it cannot listen.

@@ -1,0 +1,133 @@
+"""A session's answers: in the order of its frames, after what the store and the journal owe it."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatmail.core.session import OWED_MAX, Session
+from chatmail.core.wire import Ack, Bye, Gap, Pong, encode
+
+
+def session() -> Session:
+    return Session("192.0.2.7", 1000.0, 1010.0)
+
+
+def ack(number: int) -> Ack:
+    return Ack(id=str(number))
+
+
+def lines(*numbers: int) -> bytes:
+    return b"".join(encode(ack(number)) for number in numbers)
+
+
+def test_a_new_session_is_owed_nothing() -> None:
+    fresh = session()
+    assert (fresh.host, fresh.deadline, fresh.heard, fresh.active) == ("192.0.2.7", 1010.0, 1000.0, 1000.0)
+    assert fresh.account is None
+    assert not fresh.owed()
+    assert fresh.answers() == b""
+
+
+def test_an_answer_goes_out_once_the_journal_is_read_so_far() -> None:
+    some = session()
+    some.answer(ack(1), after=0)
+    some.answer(ack(2), after=7)
+    assert some.answers() == lines(1)
+    assert some.owed()
+    some.cursor = 6
+    assert some.answers() == b""
+    some.cursor = 7
+    assert some.answers() == lines(2)
+    assert not some.owed()
+    assert some.answers() == b""
+
+
+def test_no_answer_overtakes_one_before_it() -> None:
+    some = session()
+    some.answer(ack(1), after=7)
+    some.answer(ack(2), after=0)
+    assert some.answers() == b""
+    some.cursor = 9
+    assert some.answers() == lines(1, 2)
+
+
+def test_an_answer_waits_for_the_store_to_answer_all_that_was_submitted_before_it() -> None:
+    some = session()
+    some.ticket = 3
+    some.hold(lambda: ack(1))
+    some.ticket = 5
+    some.hold(lambda: ack(2))
+    some.hold(lambda: ack(3))
+    assert not some.settle(2, after=0)
+    assert not some.owed()
+    assert some.settle(3, after=0)
+    assert some.answers() == lines(1)
+    assert not some.settle(4, after=0)
+    assert some.settle(6, after=9)
+    assert some.answers() == b""
+    some.cursor = 9
+    assert some.answers() == lines(2, 3)
+    assert not some.settle(9, after=9)
+
+
+def test_a_held_answer_is_made_when_its_turn_comes() -> None:
+    some, missed = session(), [1]
+    some.ticket = 1
+    some.hold(lambda: Gap(missed=missed[0]))
+    missed[0] = 2
+    some.settle(1, after=0)
+    assert some.answers() == encode(Gap(missed=2))
+
+
+def test_who_does_not_take_its_answers_is_overfull_until_it_does() -> None:
+    some, count = session(), OWED_MAX // len(encode(Pong()))
+    for _ in range(count):
+        some.answer(Pong(), after=1)
+    assert not some.overfull
+    some.answer(Pong(), after=2)
+    assert some.overfull
+    some.cursor = 1
+    assert some.answers() == encode(Pong()) * count
+    assert not some.overfull
+
+
+def test_after_a_farewell_comes_nothing_that_was_still_held() -> None:
+    some = session()
+    some.answer(ack(1), after=5)
+    some.ticket = 1
+    some.hold(lambda: ack(2))
+    some.farewell(Bye(reason="kicked", retry=False), after=5)
+    assert some.closing
+    assert not some.settle(1, after=5)
+    some.cursor = 5
+    assert some.answers() == lines(1) + encode(Bye(reason="kicked", retry=False))
+
+
+@given(st.lists(st.sampled_from(["answer", "submit", "hold", "settle", "read", "take"]), max_size=60))
+def test_answers_come_in_the_order_of_their_frames_each_once(steps: list[str]) -> None:
+    """As the hub uses it: an answer is held while anything of this session is with the store."""
+    some = session()
+    asked = submitted = settled = last = 0
+    taken = b""
+    for step in steps:
+        match step:
+            case "submit":
+                submitted += 1
+                some.ticket = submitted
+            case "answer" | "hold":
+                asked += 1
+                if some.ticket > settled:
+                    some.hold(lambda asked=asked: ack(asked))  # type: ignore[misc]
+                else:
+                    some.answer(ack(asked), last)
+            case "settle" if settled < submitted:
+                settled += 1
+                last += 1
+                some.settle(settled, last)
+            case "read":
+                some.cursor = last
+            case "take":
+                taken += some.answers()
+    some.settle(submitted, last)
+    some.cursor = last
+    assert taken + some.answers() == lines(*range(1, asked + 1))
+    assert not some.overfull
