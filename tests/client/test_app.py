@@ -241,7 +241,7 @@ def test_where_nothing_listens(unused_tcp_port: int) -> None:
     done = run(f"127.0.0.1:{unused_tcp_port}", *CI)
     assert done.returncode == Exit.NO_CONNECTION
     assert done.stderr.splitlines() == [
-        f"chatmail: can't reach 127.0.0.1:{unused_tcp_port}: nothing listens there; is the server running?"
+        f"chatmail: can't reach 127.0.0.1:{unused_tcp_port}: nothing listens there (is the server running?)"
     ]
 
 

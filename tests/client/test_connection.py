@@ -1,6 +1,9 @@
 """The connection joins, keeps alive, comes back, loses nothing, and has one sentence for each thing that goes wrong."""
 
 import asyncio
+import errno
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,6 +16,7 @@ from chatmail.client.connection import Connection
 from chatmail.client.heartbeat import Heartbeat
 from chatmail.client.link import Ending, How, Server, State, Timing, backoff
 from chatmail.client.timeline import Timeline
+from chatmail.client.wording import why
 from chatmail.core import wire
 from tests.client.scripted import NOW, Recorder, ScriptedServer, direct, echo, message, scripted, welcome
 
@@ -363,7 +367,7 @@ async def test_numbers_of_another_epoch_are_not_reported(server: ScriptedServer)
 
 
 async def test_a_server_that_falls_silent_is_left_and_tried_again(server: ScriptedServer) -> None:
-    async with client(server, Timing(first=0.0, longest=0.0, ping=0.01, dead=0.01)) as john:
+    async with client(server, Timing(first=0.0, longest=0.0, ping=0.0, dead=0.3)) as john:
         visit = await server.visit()
         await visit.admit()
         await visit.rest()
@@ -447,7 +451,7 @@ async def test_where_nothing_listens(unused_tcp_port: int) -> None:
     john = Client(Server("127.0.0.1", unused_tcp_port), FAST)
     ending = await john.connection.run()
     assert ending.how is How.UNREACHABLE
-    assert ending.text == f"can't reach 127.0.0.1:{unused_tcp_port}: nothing listens there; is the server running?"
+    assert ending.text == f"can't reach 127.0.0.1:{unused_tcp_port}: nothing listens there (is the server running?)"
 
 
 async def test_a_server_is_named_as_it_is_typed() -> None:
@@ -460,3 +464,18 @@ async def test_a_list_of_people_may_be_long(server: ScriptedServer) -> None:
     async with client(server) as john:
         await (await server.visit()).admit(wire.People(people=away, total=1000))
         await john.face.until(lambda: bool(john.face.frames(wire.People)))
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "x"), "there is no such host, or no network"),
+        (TimeoutError(), "no answer"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] x"), "it speaks no TLS"),
+        (OSError("Multiple exceptions: [Errno 111] Connection refused, [Errno 111] x"), "nothing listens there"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "no route to host"),
+    ],
+)
+def test_why_there_is_no_connection(error: OSError, told: str) -> None:
+    assert told in why(error)
+    assert "Errno" not in why(error)

@@ -259,3 +259,13 @@ def test_the_day_is_said_where_it_changes() -> None:
     assert days.before(wire.Notice(seq=2, time=noon - timedelta(days=1), text="x")) == []
     assert days.before(wire.Pong()) == []
     assert plain(days.before(wire.Notice(seq=3, time=noon, text="x"))) == "-- Sunday, 2026-11-22"
+
+
+def test_what_was_chosen_is_confirmed() -> None:
+    ack = wire.Ack(id="i1")
+    assert shown(ack, answered=wire.Notify(when="always")).endswith("always sent by email as well")
+    assert shown(ack, answered=wire.Notify(when="away")).endswith("while you are away")
+    assert shown(ack, answered=wire.Notify(when="never")).endswith("never sent by email")
+    assert shown(ack, answered=wire.Away(reason="lunch")) == "-- you are away: lunch"
+    assert shown(ack, answered=wire.Away()) == "-- you are back"
+    assert shown(ack) == ""

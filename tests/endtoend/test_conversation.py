@@ -36,7 +36,8 @@ async def test_people_talk_write_to_each_other_and_get_mail(desk: Desk) -> None:
         await mary.shows("second thought")
         await mary.until(lambda: "half a sent" in mary.cursor_line, "what Mary types, still in her input line")
         mary.type("ence\n")
-        await john.shows("half a sentence")
+        for terminal in (john, mary):
+            await terminal.shows("half a sentence")
         assert [mary.count(text) for text in ("hello everybody", "second thought", "half a sentence")] == [1, 1, 1]
 
         # A direct message reaches its reader only, and the mailbox.

@@ -133,17 +133,17 @@ def _complain(text: str) -> None:
     if sys.stderr:
         try:
             print(f"chatmail: {plain(visible(text))}", file=sys.stderr, flush=True)
-        except BrokenPipeError:
+        except OSError:
             sys.stderr = None  # nobody reads it
 
 
 def _flush() -> None:
-    """Python flushes at its end and complains when the reader of a pipe has gone: give it another place to."""
+    """Python flushes at its end, and complains when a pipe or a terminal is gone: give it another place to."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream:
                 stream.flush()
-        except BrokenPipeError:
+        except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -172,14 +172,14 @@ def _in_pipe(options: argparse.Namespace) -> Exit:
 
 def _at_terminal(options: argparse.Namespace) -> Exit:
     try:
-        return asyncio.run(_chat(options.server, options.name, options.email))
+        return asyncio.run(chat(options.server, options.name, options.email))
     except EOFError:
         return Exit.OK
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
 
 
-async def _chat(server: Server, name: str, email: str) -> Exit:
+async def chat(server: Server, name: str, email: str) -> Exit:
     """Ask, connect, chat; ask again when the server refuses what another answer may mend."""
     from chatmail.client import ask  # prompt-toolkit takes its time to load: only where there is a terminal
     from chatmail.client.display import Display
@@ -199,8 +199,8 @@ async def _chat(server: Server, name: str, email: str) -> Exit:
                 answer = await ask.ask(question, given[field], wrong[field])
             given[field], wrong[field] = answer, ""
         timeline.me = given["name"]
-        chat = Chat(server, given["name"], given["email"], timeline, history=history, display=Display())
-        ending = await chat.run()
+        face = Chat(server, given["name"], given["email"], timeline, history=history, display=Display())
+        ending = await face.run()
         mend = _mended_by(ending)
         if mend is None:
             return _end(ending, timeline)

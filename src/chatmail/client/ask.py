@@ -50,10 +50,11 @@ async def ask(question: Question, default: str, wrong: str) -> str:
         if wrong:
             say(screen.status(wrong, trouble=True))
         label = FormattedText([("class:prompt", question.label)])
-        default = await session.prompt_async(label, default=default, handle_sigint=False, set_exception_handler=False)
-        answer, wrong = check(question, default)
+        typed = await session.prompt_async(label, default=default, handle_sigint=False, set_exception_handler=False)
+        answer, wrong = check(question, typed)
         if answer is not None:
             return answer
+        default = ""  # the arrow up brings it back
 
 
 def say(fragments: Fragments) -> None:

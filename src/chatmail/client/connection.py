@@ -151,6 +151,7 @@ class Connection:
 
     async def _stay(self) -> Ending:
         attempt = 0
+        told = ""
         lost_at = _now()
         while True:
             self._face.state(State.CONNECTING, "")
@@ -164,13 +165,16 @@ class Connection:
             now = _now()
             if self._joined_at is not None:
                 lost_at = now
+                told = ""
                 if now - self._joined_at >= self._timing.longest:
                     attempt = 0
             wait = backoff(attempt, self._timing, self._rand)
             attempt += 1
             if self._patience is not None and now + wait - lost_at > self._patience:
                 return Ending(How.LOST, outcome.text)
-            self._face.state(State.WAITING, f"{outcome.text}; trying again in {max(wait, 1):.0f} s")
+            news = "" if outcome.text == told else f"{outcome.text}; trying again in {max(wait, 1):.0f} s"
+            told = outcome.text  # once: a night without a server is no reason to fill the screen
+            self._face.state(State.WAITING, news)
             await asyncio.sleep(wait)
 
     async def _socket(self) -> Ending | Lost:

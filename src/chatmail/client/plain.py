@@ -13,6 +13,7 @@ from typing import TextIO, assert_never
 from chatmail.client import commands, screen
 from chatmail.client.connection import Connection
 from chatmail.client.link import Ending, Server, State
+from chatmail.client.signals import handling
 from chatmail.client.stdin import read_lines
 from chatmail.client.timeline import News, Timeline
 from chatmail.core import wire
@@ -57,18 +58,12 @@ class Plain:
 
     async def run(self) -> Ending:
         """Say everything, show everything, and leave."""
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        for number in signals:
-            loop.add_signal_handler(number, self._connection.leave)
-        try:
+        leave = self._connection.leave
+        with handling({signal.SIGINT: leave, signal.SIGTERM: leave, signal.SIGHUP: leave}):
             async with asyncio.TaskGroup() as tasks:
                 speaking = tasks.create_task(self._speak())
                 ending = await self._connection.run()
                 speaking.cancel()
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
         return ending
 
     def news(self, news: News) -> None:

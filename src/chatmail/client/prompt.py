@@ -18,13 +18,15 @@ from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 
 from chatmail.client import commands, screen
 from chatmail.client.completion import ChatCompleter
 from chatmail.client.connection import Connection
 from chatmail.client.display import Display
 from chatmail.client.link import Ending, Server, State
-from chatmail.client.text import Fragments, plain, visible
+from chatmail.client.signals import handling
+from chatmail.client.text import Fragments, plain, visible, wrap
 from chatmail.client.timeline import News, Timeline
 from chatmail.core import wire
 
@@ -49,6 +51,8 @@ class Chat:
         self._display = display
         self._days = screen.Days(datetime.now().astimezone().date())
         self._state = State.CONNECTING
+        self._wrong = ""
+        """What is wrong with the line, until it is changed."""
         self._open = asyncio.Event()
         self._code: asyncio.Future[str] | None = None
         self._session: PromptSession[str] = PromptSession(
@@ -65,29 +69,20 @@ class Chat:
             enable_suspend=True,
             erase_when_done=True,  # the line comes back from the server
         )
+        self._session.default_buffer.on_text_changed += self._mended
 
     async def run(self) -> Ending:
         """Chat until somebody ends it: the person, or the server."""
-        loop = asyncio.get_running_loop()
-        handlers = {
-            signal.SIGTERM: self.connection.leave,
-            signal.SIGHUP: self.connection.leave,
-            signal.SIGINT: self._interrupt,
-        }
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
-        try:
+        leave = self.connection.leave
+        with handling({signal.SIGTERM: leave, signal.SIGHUP: leave, signal.SIGINT: self._interrupt}):
             async with asyncio.TaskGroup() as tasks:
-                showing = tasks.create_task(self._display.run())
+                showing = tasks.create_task(self._show())
                 typing = tasks.create_task(self._type())
                 ending = await self.connection.run()
                 typing.cancel()
                 await asyncio.wait([typing])
                 self._display.close()
                 await showing
-        finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
         return ending
 
     # The face.
@@ -125,6 +120,12 @@ class Chat:
         finally:
             self._code = None
 
+    async def _show(self) -> None:
+        try:
+            await self._display.run()
+        except OSError:  # the terminal is gone, there is nowhere to say so
+            self.connection.leave()
+
     # The input line.
 
     async def _type(self) -> None:
@@ -132,7 +133,7 @@ class Chat:
         while True:
             try:
                 await self._session.prompt_async(handle_sigint=False, set_exception_handler=False)
-            except EOFError:
+            except (EOFError, OSError):  # Ctrl-D, or the terminal is gone
                 self.connection.leave()
                 return
 
@@ -182,14 +183,12 @@ class Chat:
             return self._enter_code(text)
         match action:
             case commands.Mistake():
-                self._display.show(screen.status(action.text, trouble=True))
-                return False
+                return self._stays(action.text)
             case wire.Say() | wire.Dm() | wire.Away() | wire.Notify():
                 self.connection.say(action)
             case wire.Who():
                 if not self.connection.ask(action):
-                    self._display.show(screen.status("there is no connection now", trouble=True))
-                    return False
+                    return self._stays("there is no connection now")
             case commands.Help():
                 self._display.show(screen.status(f"commands\n{commands.help_text()}"))
             case commands.Quit():
@@ -203,13 +202,21 @@ class Chat:
     def _enter_code(self, text: str) -> bool:
         code = "".join(text.split()).replace("-", "")
         if not code.isdecimal() or self._code is None:
-            text = "not sent: the code from the email comes first, it is a number (/quit leaves)"
-            self._display.show(screen.status(text, trouble=True))
-            return False
+            return self._stays("not sent: the code from the email comes first, it is a number (/quit leaves)")
         if not self._code.done():
             self._code.set_result(code)
         self._session.default_buffer.reset()  # not accepted as a line: a code is nothing for the history
         return False
+
+    def _stays(self, wrong: str) -> bool:
+        """Say what is wrong with the line, below it: it may fill the whole screen."""
+        self._wrong = wrong
+        if not get_app().renderer.height_is_known:  # no toolbar is drawn on such a terminal
+            self._display.show(screen.status(wrong, trouble=True))
+        return False
+
+    def _mended(self, _: object) -> None:
+        self._wrong = ""
 
     def _message(self) -> FormattedText:
         return FormattedText([("class:prompt", "code> " if self._code else "> ")])
@@ -227,12 +234,14 @@ class Chat:
         if timeline.away is not None:
             parts.append(("class:toolbar", "away"))
         parts += [
-            ("class:toolbar", plain(visible(timeline.me))),
+            ("class:toolbar", plain(visible(f"{timeline.me}@{self.connection.server}"))),
             ("class:toolbar", f"{timeline.total} here"),
-            ("class:toolbar", str(self.connection.server)),
         ]
-        line: Fragments = [("", " ")]
+        columns = get_app().output.get_size().columns
+        line: Fragments = (
+            wrap([("class:toolbar.trouble", f" {self._wrong}\n")], columns, get_cwidth) if self._wrong else []
+        )
+        line.append(("", " "))
         for number, part in enumerate(parts):
             line += [("", " · " if number else ""), part]
-        columns = get_app().output.get_size().columns
-        return FormattedText(line if len(plain(line)) < columns else [*line[:columns], ("", "")])
+        return FormattedText(line)

@@ -22,10 +22,10 @@ def why(error: OSError) -> str:
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted ({error.verify_message})"
         case ssl.SSLError():
-            return f"no TLS there ({error.reason or error})"
+            return "it speaks no TLS"
     # asyncio joins the errors of several addresses of one host into one text without a number.
     if error.errno == errno.ECONNREFUSED or os.strerror(errno.ECONNREFUSED) in str(error):
-        return "nothing listens there; is the server running?"
+        return "nothing listens there (is the server running?)"
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 
