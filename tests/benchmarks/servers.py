@@ -1,0 +1,142 @@
+"""Processes of a benchmark: servers that are started, waited for and put away, and the load that is put on them."""
+
+import json
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.benchmarks.load import Outcome, Phase, Plan
+
+HERE = Path(__file__).parent
+PATIENCE = 20.0
+"""No start, no end and no wait within a phase takes longer than this, in seconds, unless it fails."""
+
+COMMANDS = {
+    "chatmail": (sys.executable, "-m", "chatmail.server.app"),
+    "naive": (sys.executable, str(HERE / "naive.py")),
+}
+SETTINGS = {"CHAT_HOST": "127.0.0.1", "CHAT_PORT": "0", "RATE": "off"}
+
+
+class BenchmarkError(Exception):
+    """A run that gives no figures, and why."""
+
+
+@contextmanager
+def on_cpu(cpu: int | None) -> Iterator[None]:
+    """What is started in here runs on this CPU only; anywhere with None."""
+    if cpu is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Server:
+    """A running server process; somebody reads what it prints all the time."""
+
+    def __init__(self, name: str, folder: str, settings: Mapping[str, str], cpu: int | None) -> None:
+        self.name = name
+        self.output: deque[str] = deque(maxlen=20)
+        self._ports: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
+        with on_cpu(cpu):
+            self._process = subprocess.Popen(
+                COMMANDS[name],
+                cwd=folder,
+                env={**kept, **SETTINGS, **settings},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        self.pid = self._process.pid
+        self._reading = threading.Thread(target=self._read, name=f"output of {name}", daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for raw in self._process.stdout:
+            line = raw.decode(errors="replace").rstrip()
+            self.output.append(line)
+            if found := re.search(r"listens on .* port (\d+)", line):
+                self._ports.put(int(found[1]))
+        self._ports.put(None)
+
+    def port(self) -> int:
+        """The port it listens on, once it does."""
+        try:
+            port = self._ports.get(timeout=PATIENCE)
+        except queue.Empty:
+            raise BenchmarkError(self.story("does not say where it listens")) from None
+        if port is None:
+            raise BenchmarkError(self.story("ended before it listened"))
+        return port
+
+    def story(self, what: str) -> str:
+        """A sentence about it, and its last words."""
+        return "\n  ".join([f"{self.name} {what}; its last words:", *self.output])
+
+    def check(self) -> None:
+        """Raise BenchmarkError when it ended, or had a fault."""
+        if self._process.poll() is not None:
+            raise BenchmarkError(self.story(f"ended with status {self._process.returncode}"))
+        if any(line.startswith("Traceback") for line in self.output):
+            raise BenchmarkError(self.story("had a fault"))
+
+    def end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+        self._reading.join(PATIENCE)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@contextmanager
+def serving(name: str, settings: Mapping[str, str], cpu: int | None) -> Iterator[Server]:
+    """A server of its own, in a folder of its own."""
+    with TemporaryDirectory(prefix="benchmark-") as folder:
+        server = Server(name, folder, settings, cpu)
+        try:
+            yield server
+        finally:
+            server.end()
+
+
+def put_load(plan: Plan, cpu: int | None) -> Outcome:
+    """Run a load to its end. Raises BenchmarkError."""
+    with on_cpu(cpu):
+        load = subprocess.Popen(
+            (sys.executable, str(HERE / "load.py"), json.dumps(asdict(plan))),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    try:
+        # The load has a deadline for each of its five steps; this one is for a load that hangs.
+        out, err = load.communicate(timeout=5 * plan.patience + 2 * (plan.saturated + plan.paced) + PATIENCE)
+    except subprocess.TimeoutExpired:
+        load.kill()
+        load.communicate()
+        raise BenchmarkError("the load came to no end") from None
+    if load.returncode:
+        raise BenchmarkError(f"the load failed: {err.strip()}")
+    found = json.loads(out)
+    return Outcome(**found | {"saturated": Phase(**found["saturated"]), "paced": Phase(**found["paced"])})
