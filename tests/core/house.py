@@ -11,7 +11,7 @@ a time to the real memory store, lookups answered, sessions flushed, a session t
 """
 
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator
 from random import Random
 from typing import Any, TypeVar
 
@@ -20,18 +20,15 @@ from msgspec import UNSET
 from chatmail.core.hub import Hub
 from chatmail.core.limits import Limits
 from chatmail.core.operator import Operator
-from chatmail.core.records import Change, Draft, Entry, Fate, Letter, Mail, Outcome, Snapshot
+from chatmail.core.records import Change, Draft, Entry, Fate, Letter, Outcome, Snapshot
 from chatmail.core.session import Session
 from chatmail.core.wire import (
     LINE_BEFORE_JOIN,
     LINE_MAX,
-    Bye,
     ClientFrame,
     Decoder,
-    Error,
     Frame,
     Join,
-    Refused,
     Resume,
     ServerFrame,
     Welcome,
@@ -43,7 +40,6 @@ from chatmail.server.stores.memory import MemoryStore
 
 NOON = 1_790_000_000.0
 """When every house opens, in seconds since the epoch."""
-LETTER_LIFE = 259_200.0
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Frame)
@@ -70,6 +66,9 @@ class House:
         self.now = NOON
         self.told: list[str] = []
         self.posts = 0
+        """How often there may have been a mail to take."""
+        self.wakes = 0
+        """How often there was something to take, look up or flush."""
         self.codes: list[tuple[str, str]] = []
         self.peers: list[Peer] = []
         self.entries: list[tuple[int, Entry]] = []
@@ -81,7 +80,7 @@ class House:
             snapshot,
             limits or Limits(),
             random=Random(4),
-            wake=lambda: None,
+            wake=self._woken,
             post=self._posted,
             tell=self.told.append,
             fits=len,
@@ -90,6 +89,9 @@ class House:
         self.operator = Operator(self.hub)
         self._batch: list[tuple[Change, Session | None]] | None = None
         self._letters = 0
+
+    def _woken(self) -> None:
+        self.wakes += 1
 
     def _posted(self) -> None:
         self.posts += 1
@@ -159,7 +161,8 @@ class House:
                 self.look_up()
             self.hub.due(self.now)
             self.hub.flush()
-            busy = any([peer.pump() for peer in self.peers]) or bool(self.hub.lookups and not self.slow_lookups)
+            heard = [peer.pump() for peer in self.peers]
+            busy = any(heard) or bool(self.hub.lookups and not self.slow_lookups)
         for peer in [peer for peer in self.peers if peer.shut]:
             peer.cut()
 
@@ -180,6 +183,10 @@ class House:
         """Time passes, and whatever comes of it is stored."""
         self.tick(seconds)
         self.settle()
+
+    def names_here(self) -> list[str]:
+        """Who is here, as the hub sees it."""
+        return [presence.account.name for presence in self.hub.roster.all()]
 
     # Mail.
 
@@ -213,7 +220,7 @@ class House:
             address=draft.address,
             content="\n".join(mail.text for mail in draft.mails).encode(),
             made=draft.made,
-            expires=draft.made + LETTER_LIFE,
+            expires=draft.made + 3 * 86_400,
             reader=draft.reader,
             mails=draft.mails,
         )
@@ -240,17 +247,15 @@ class Peer:
         self.token = ""
         self._to_server: Decoder[ClientFrame] = Decoder(ClientFrame, LINE_BEFORE_JOIN)
         self._to_client: Decoder[ServerFrame] = Decoder(ServerFrame, LINE_MAX)
-        self._sent: deque[ClientFrame | WireError] = deque()
+        self._sent: deque[bytes] = deque()
+        self._arrived: Iterator[ClientFrame | WireError] = iter(())
         self._got: list[Frame] = []
 
     # The client's end.
 
     def send(self, *frames: Frame | bytes) -> None:
         """Send frames, or raw bytes; they reach the hub as soon as it reads this session."""
-        for frame in frames:
-            data = frame if isinstance(frame, bytes) else encode(frame)
-            self._sent.extend(self._to_server.feed(data))
-            self._to_server.limit = LINE_MAX if self.session.account is not None else LINE_BEFORE_JOIN
+        self._sent.extend(frame if isinstance(frame, bytes) else encode(frame) for frame in frames)
         self.pump()
 
     def ask(self, *frames: Frame | bytes) -> list[Frame]:
@@ -324,13 +329,19 @@ class Peer:
         """Give the hub what was sent, as far as it reads this session now; whether that was anything."""
         session = self.session
         some = False
-        while self._sent and self.connected and not (session.blocked or session.overfull or self.stalled):
-            frame = self._sent.popleft()
-            some = True
+        while self.connected and not (session.blocked or session.overfull or self.stalled):
+            frame = next(self._arrived, None)
             if isinstance(frame, WireError):
                 self.house.hub.refuse(session, frame, self.house.now)
-            else:
+            elif frame is not None:
                 self.house.hub.receive(session, frame, self.house.now)
+                self._to_server.limit = LINE_MAX if session.account is not None else LINE_BEFORE_JOIN
+            elif self._sent:
+                self._to_server.limit = LINE_MAX if session.account is not None else LINE_BEFORE_JOIN
+                self._arrived = self._to_server.feed(self._sent.popleft())
+            else:
+                break
+            some = True
         return some
 
     def _flush(self) -> None:
@@ -346,9 +357,7 @@ class Peer:
             self._got.append(frame)
 
 
-def joining(
-    name: str, email: str | None = None, *, token: str | None = None, resume: Resume | None = None
-) -> Join:
+def joining(name: str, email: str | None = None, *, token: str | None = None, resume: Resume | None = None) -> Join:
     """The join of somebody whose address is made of the name, unless it is given."""
     return Join(
         name=name,

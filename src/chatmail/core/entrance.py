@@ -12,6 +12,7 @@ from msgspec import UNSET
 from chatmail.core.door import Entrant
 from chatmail.core.journal import READ_MAX
 from chatmail.core.names import mask_email
+from chatmail.core.people import FORGOTTEN, Presence, banned
 from chatmail.core.records import Account, Change, Entry, Patch
 from chatmail.core.session import Session
 from chatmail.core.wire import Challenge, Code, Join, Leave, Refused, Verify, Welcome, encode, stamp
@@ -46,7 +47,7 @@ def verify(hub: "Hub", session: Session, frame: Verify, now: float) -> None:
 def leave(hub: "Hub", session: Session, _: Leave, now: float) -> None:
     """Goodbye, after everything that was said before."""
     presence = hub.roster.get(session.account.id) if session.account is not None else None
-    if presence is None or presence.session is not session:
+    if presence is None or presence.session is not session or presence.account.id in hub.roster.entering:
         hub.dismiss(session, "you left", retry=False)
     else:
         session.blocked = True
@@ -60,8 +61,10 @@ def _check_outside(session: Session) -> None:
 
 def _check_alone(hub: "Hub", entrant: Entrant) -> None:
     """One terminal a person; only who holds a proof takes over."""
-    presence = hub.roster.get(entrant.account.id) if entrant.account is not None else None
-    if presence is not None and (presence.returning or (presence.session is not None and not entrant.proven)):
+    if entrant.account is None:
+        return
+    id = entrant.account.id
+    if id in hub.roster.entering or (hub.roster.session_of(id) is not None and not entrant.proven):
         text = f"{entrant.name} is here already, from another terminal; leave there first, or take another name"
         raise Refused(Code.NAME_TAKEN, text, field="name")
 
@@ -79,40 +82,52 @@ def _enter(hub: "Hub", session: Session, frame: Join, entrant: Entrant, now: flo
         rows = (Patch(account=account.id, field="away", value=None),)
     presence = hub.roster.get(account.id)
     entry = None
-    if presence is not None:
-        presence.returning = True
-    elif hub.roster.is_told(coming=True):
+    if presence is None and hub.roster.is_told(coming=True):
         entry = Entry(kind="joined", time=stamp(now), author=account.id, sender=account.name)
+    hub.roster.entering.add(account.id)
     session.blocked = True
     session.challenge = None
 
     def entered(number: int | None) -> None:
+        hub.roster.entering.discard(account.id)
         if entrant.account is None:
             hub.accounts.add(account)
-        last = hub.journal.last if number is None else number - 1
-        _welcome(hub, session, account, frame, entrant, last, now)
+        session.blocked = False
+        presence = hub.roster.arrive(account, session, now, told=number is not None)
+        unwanted = _unwanted(hub, session, account, now)
+        if unwanted is not None:
+            hub.roster.expel(presence, unwanted, now)
+        if session.gone or session.closing:
+            hub.roster.lose(account, session, "connection lost", now)
+        else:
+            last = hub.journal.last if number is None else number - 1
+            _welcome(hub, session, presence, frame, entrant, last, now)
 
     def not_stored(why: str) -> None:
+        hub.roster.entering.discard(account.id)
         session.blocked = False
         if entrant.account is None:
             hub.accounts.release(entrant.name)
         if presence is not None:
-            presence.returning = False
             hub.roster.expect_back(presence, "connection lost", now)
         hub.refuse(session, Refused(Code.UNAVAILABLE, why), now)
 
     hub.submit(Change(entry=entry, rows=rows, then=entered, failed=not_stored), session)
 
 
+def _unwanted(hub: "Hub", session: Session, account: Account, now: float) -> str | None:
+    """Why somebody must go at once whose join was with the store while the operator shut them out."""
+    if hub.accounts.get(account.id) is None:
+        return FORGOTTEN
+    ban = hub.bans.find(now, session.host, account.name, account.email)
+    return None if ban is None else banned(ban.reason)
+
+
 def _welcome(
-    hub: "Hub", session: Session, account: Account, frame: Join, entrant: Entrant, last: int, now: float
+    hub: "Hub", session: Session, presence: Presence, frame: Join, entrant: Entrant, last: int, now: float
 ) -> None:
     """The store has the join: this session is inside, and what has a number up to ``last`` is history to it."""
-    session.blocked = False
-    presence = hub.roster.arrive(account, session, now)
-    if session.gone:
-        hub.roster.lose(account, session, "connection lost", now)
-        return
+    account = presence.account
     hub.door.enter(session.host)
     hub.tell(f"{account.name} <{account.email}> joined from {session.host}")
     session.account = account

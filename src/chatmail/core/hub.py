@@ -170,10 +170,12 @@ class Hub:
         account = session.account
         if account is None or (session.closing and not session.owed()):
             return session.answers()
-        if session.looking_up and not session.closing:
-            return b""
         data = b""
         journal = self.journal
+        if session.looking_up:
+            if not session.closing:
+                return b""
+            session.cursor = journal.last  # without what it missed nothing of the journal may follow
         try:
             while session.cursor < journal.last and not data:
                 data, session.cursor = journal.read(session.cursor, account.id)
@@ -265,6 +267,8 @@ class Hub:
     def caught_up(self, lookup: Lookup, missed: Missed) -> None:
         """The store's answer to a lookup: the session goes on."""
         session = lookup.session
+        if session.closing:
+            return
         session.prologue.extend(wire.encode(entry.frame(seq)) for seq, entry in missed.directs)
         if lookup.gap and missed.open:
             session.prologue.append(wire.encode(wire.Gap(missed=missed.open)))

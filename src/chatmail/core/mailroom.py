@@ -4,12 +4,14 @@ It joins three things: the digest (when), the store (every step is a Change) and
 sent by somebody else, who takes jobs here and reports back.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import UNSET, UnsetType
 
 from chatmail.core.digest import Digest
+from chatmail.core.names import same_email
 from chatmail.core.records import (
     Account,
     Change,
@@ -48,21 +50,32 @@ class Mailroom:
             letter.message_id: letter for letter in snapshot.letters if letter.state == "failed"
         }
         self.sent = 0
+        self._reserved: Counter[str] = Counter()
         self._failures: dict[int, list[Receipt]] = {}
         for failure in snapshot.failures:
             self._failures.setdefault(failure.author, []).append(failure.receipt)
         mails = [(mail, hub.accounts.get(mail.reader)) for mail in snapshot.mails]
         self.digest.restore([(mail, reader.email) for mail, reader in mails if reader], snapshot.letters)
 
-    def check_room(self, reader: Account, id: str | UnsetType) -> None:
-        """Raise Refused when too many texts wait for this person already."""
+    def reserve(self, reader: Account, id: str | UnsetType) -> None:
+        """Keep room for one more text, until ``add`` or ``release``; raises Refused when too many wait already."""
         limit = self._hub.limits.mails_waiting
-        if self.digest.waiting(reader.email) >= limit:
+        address = same_email(reader.email)
+        if self.digest.waiting(address) + self._reserved[address] >= limit:
             text = f"{limit:,} messages wait to be mailed to {reader.name}; try again when some have gone out"
             raise Refused(Code.TOO_FAST, text, id=id)
+        self._reserved[address] += 1
+
+    def release(self, reader: Account) -> None:
+        """The store has answered; whether the text waits from now on is the digest's to say."""
+        address = same_email(reader.email)
+        self._reserved[address] -= 1
+        if not self._reserved[address]:
+            del self._reserved[address]
 
     def add(self, mail: Mail, reader: Account, now: float) -> None:
         """The store has this mail: it takes its way, and its author is told."""
+        self.release(reader)
         state = self.digest.add(mail, reader.email, now)
         self.tell(mail, state)
         self._post()

@@ -12,7 +12,8 @@ from msgspec import Struct
 from chatmail.core.accounts import Bans
 from chatmail.core.hub import Hub
 from chatmail.core.names import fold, same_email
-from chatmail.core.people import Presence
+from chatmail.core.people import FORGOTTEN, Presence
+from chatmail.core.people import banned as banned_for
 from chatmail.core.records import Account, Ban, Change, Entry, Gone, Letter, Motd, Row
 from chatmail.core.wire import REASON_MAX, TEXT_MAX, Code, Refused, stamp, unfit_text
 
@@ -67,12 +68,7 @@ class Operator:
         presence = self._hub.roster.get(account.id)
         if presence is None:
             raise Refused(Code.NO_SUCH_PERSON, f"{account.name} is not here")
-        self._expel(presence, f"kicked: {reason}" if reason else "kicked", now)
-
-    def _expel(self, presence: Presence, reason: str, now: float) -> None:
-        if presence.session is not None:
-            self._hub.dismiss(presence.session, reason, retry=False)
-        self._hub.roster.leave(presence, reason, now)
+        self._hub.roster.expel(presence, f"kicked: {reason}" if reason else "kicked", now)
 
     def ban(self, what: str, duration: float | None, reason: str, now: float) -> None:
         """Keep a name, an address or an IP address out, for some seconds or (None) for good; who is here must go."""
@@ -84,7 +80,7 @@ class Operator:
             hub.bans.add(ban)
             for presence in hub.roster.all():
                 if ban.what in _keys(presence):
-                    self._expel(presence, f"banned: {reason}" if reason else "banned", now)
+                    hub.roster.expel(presence, banned_for(reason), now)
             for session in hub.sessions:
                 if session.account is None and session.host == ban.what:
                     hub.dismiss(session, "banned", retry=False)
@@ -96,12 +92,8 @@ class Operator:
         key = Bans.key(what)
         if self._hub.bans.find(now, key) is None:
             raise Refused(Code.NO_SUCH_PERSON, f"{key} is not banned; /bans lists who is")
-
-        def lifted() -> None:
-            if self._hub.bans.find(now, key) is not None:  # not lifted meanwhile
-                self._hub.bans.remove(key)
-
-        self._do(None, (Gone(table="ban", key=key),), lifted, f"{key} is no longer banned")
+        gone = Gone(table="ban", key=key)
+        self._do(None, (gone,), lambda: self._hub.bans.remove(key), f"{key} is no longer banned")
 
     def bans(self, now: float) -> list[Ban]:
         """The bans that hold now."""
@@ -143,12 +135,14 @@ class Operator:
         presence = hub.roster.get(account.id)
 
         def forgotten() -> None:
-            if hub.accounts.get(account.id) is not None:  # not forgotten meanwhile
-                hub.accounts.forget(account)
-                hub.mailroom.forget(account)
+            hub.accounts.forget(account)
+            hub.mailroom.forget(account)
+            newcomer = hub.roster.get(account.id)
+            if newcomer is not None:  # their join was with the store
+                hub.roster.expel(newcomer, FORGOTTEN, now)
 
         if presence is not None:
-            self._expel(presence, "forgotten by the operator", now)
+            hub.roster.expel(presence, FORGOTTEN, now)
         self._do(None, (Gone(table="account", key=account.id),), forgotten, f"{account.name} is forgotten")
 
     def motd(self, text: str) -> None:

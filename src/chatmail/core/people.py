@@ -19,14 +19,22 @@ from chatmail.core.wire import People, Person, stamp
 if TYPE_CHECKING:
     from chatmail.core.hub import Hub
 
-PEOPLE_BYTES = 40 * 1024
-"""Most bytes of names in one list of people, so that no line is longer than the wire allows."""
+PEOPLE_BYTES = 36 * 1024
+"""Most bytes of names in one list of people, so that no line is longer than the wire allows, a welcome with the longest
+message of the day included."""
+
+FORGOTTEN = "forgotten by the operator"
+
+
+def banned(reason: str) -> str:
+    """What is told of somebody who must go because of a ban."""
+    return f"banned: {reason}" if reason else "banned"
 
 
 class Presence:
     """Somebody who is here; ``session`` is None while their connection is cut but not yet given up."""
 
-    __slots__ = ("account", "leaving", "returning", "session", "since")
+    __slots__ = ("account", "leaving", "session", "since", "until")
 
     def __init__(self, account: Account, since: datetime) -> None:
         self.account = account
@@ -34,8 +42,8 @@ class Presence:
         self.session: Session | None = None
         self.leaving = False
         """Their left is with the store."""
-        self.returning = False
-        """A join of theirs is with the store."""
+        self.until = 0.0
+        """While they are cut off: when that is announced."""
 
     def person(self) -> Person:
         """Their line in the list of people."""
@@ -49,6 +57,10 @@ class Roster:
     def __init__(self, hub: "Hub") -> None:
         self._hub = hub
         self._present: dict[int, Presence] = {}
+        self.entering: set[int] = set()
+        """Accounts whose join is with the store."""
+        self._untold = False
+        """Somebody came or went without a word since everybody last got the list."""
 
     def __len__(self) -> int:
         return len(self._present)
@@ -90,16 +102,27 @@ class Roster:
             people.append(person)
         return People(people=people, total=len(self._present))
 
-    def arrive(self, account: Account, session: Session, now: float) -> Presence:
-        """Somebody is here, or back, with this session; an older one of theirs gets its goodbye."""
+    def arrive(self, account: Account, session: Session, now: float, *, told: bool) -> Presence:
+        """Somebody is here, or back, with this session; an older one of theirs gets its goodbye.
+
+        ``told``: whether the others have heard of it.
+        """
         presence = self._present.get(account.id)
         if presence is None:
             presence = self._present[account.id] = Presence(account, stamp(now))
+            self._untold = self._untold or not told
         if presence.session is not None:
             self._hub.dismiss(presence.session, "you came in from another terminal", retry=False)
         presence.session = session
-        presence.returning = False
+        self._make_known()
         return presence
+
+    def _make_known(self) -> None:
+        """Send everybody the list, once the room is small again, if there is somebody they could not hear of."""
+        if self._untold and len(self._present) <= self._hub.limits.presence_max:
+            self._untold = False
+            for account in self._present:
+                self._hub.owe(account, self.people())
 
     def lose(self, account: Account, session: Session, reason: str, now: float) -> None:
         """The session of somebody here is gone: they have the grace to come back."""
@@ -110,12 +133,20 @@ class Roster:
 
     def expect_back(self, presence: Presence, reason: str, now: float) -> None:
         """Announce somebody as gone, for this reason, unless they are back within the grace."""
+        until = presence.until = now + self._hub.limits.grace
 
         def check(now: float) -> None:
-            if presence.session is None and not presence.returning:
+            again = presence.session is not None or presence.account.id in self.entering
+            if not again and presence.until == until:  # and not cut off once more since
                 self.leave(presence, reason, now)
 
-        self._hub.at(now + self._hub.limits.grace, check)
+        self._hub.at(until, check)
+
+    def expel(self, presence: Presence, reason: str, now: float) -> None:
+        """Somebody must go, at once."""
+        if presence.session is not None:
+            self._hub.dismiss(presence.session, reason, retry=False)
+        self.leave(presence, reason, now)
 
     def leave(self, presence: Presence, reason: str, now: float, asker: Session | None = None) -> None:
         """Somebody goes: off the list as soon as the store has it.
@@ -133,9 +164,8 @@ class Roster:
         def left(_: int | None) -> None:
             del self._present[account.id]
             self._hub.tell(f"{account.name} left: {reason}")
-            if len(self._present) == self._hub.limits.presence_max:
-                for other in self._present:
-                    self._hub.owe(other, self.people())
+            self._untold = self._untold or entry is None
+            self._make_known()
             if presence.session is not None:
                 self._hub.dismiss(presence.session, "you left" if asker else reason, retry=False)
 

@@ -23,12 +23,15 @@ def _account(session: Session, id: str | UnsetType = UNSET) -> Account:
 def _acknowledge(hub: "Hub", session: Session, id: str | UnsetType, accepted: Accepted) -> None:
     """Answer an id that was used before: with its number, once the store has answered the first one."""
 
-    def answer() -> Ack | Error:
+    def answer(_: object) -> None:
         if accepted.seq is UNSET:
-            return Error(code=Code.UNAVAILABLE, text="the first one of this id was not stored; send it again", id=id)
-        return Ack(id=id, seq=accepted.seq)
+            text = "the first one of this id was not stored; send it again"
+            hub.reply(session, Error(code=Code.UNAVAILABLE, text=text, id=id))
+        else:
+            hub.reply(session, Ack(id=id, seq=accepted.seq))
 
-    hub.answer_later(session, answer)
+    # An empty change: batches stay in order, so the store answers it after the first one, whoever sent that.
+    hub.submit(Change(then=answer, failed=answer), session)
 
 
 def say(hub: "Hub", session: Session, frame: Say, now: float) -> None:
@@ -52,7 +55,7 @@ def dm(hub: "Hub", session: Session, frame: Dm, now: float) -> None:
         return
     mailed = reader.notify != "never"
     if mailed:
-        hub.mailroom.check_room(reader, frame.id)
+        hub.mailroom.reserve(reader, frame.id)
     entry = Entry(
         kind="direct",
         time=stamp(now),
@@ -81,7 +84,12 @@ def dm(hub: "Hub", session: Session, frame: Dm, now: float) -> None:
         else:
             hub.mailroom.tell(numbered, "off", f"{reader.name} wants no mail")
 
-    hub.submit(Change(entry=entry, rows=(mail,) if mailed else (), then=stored), session)
+    def refused(why: str) -> None:
+        if mailed:
+            hub.mailroom.release(reader)
+        hub.reply(session, Error(code=Code.UNAVAILABLE, text=why, id=frame.id))
+
+    hub.submit(Change(entry=entry, rows=(mail,) if mailed else (), then=stored, failed=refused), session)
 
 
 def who(hub: "Hub", session: Session, _: Who, _now: float) -> None:
@@ -119,6 +127,7 @@ def ping(hub: "Hub", session: Session, frame: Ping, now: float) -> None:
     """A sign of life, which from now on is expected; and how far this person has read."""
     account = _account(session)
     hub.watch(session, now)
-    if frame.seq is not UNSET and account.seen < frame.seq <= session.cursor:
+    if frame.seq is not UNSET and max(account.seen, session.seen) < frame.seq <= session.cursor:
+        session.seen = frame.seq
         hub.submit(Change(rows=(Patch(account=account.id, field="seen", value=frame.seq),)), session)
     hub.answer(session, Pong())

@@ -1,0 +1,311 @@
+"""Direct messages become mails, and their authors learn what became of them."""
+
+from chatmail.core.limits import Limits
+from chatmail.core.records import Account, Failure, Fate, Gone, Letter, Mail, Outcome, Snapshot
+from chatmail.core.wire import Away, Direct, Dm, Joined, Leave, Notify, Ping, Receipt, Say, Welcome, stamp
+from tests.core.house import NOON, House, Peer
+
+WINDOW = Limits().mail_window
+
+
+def pair() -> tuple[House, Peer, Peer]:
+    """Mary and John, with nothing unread."""
+    house = House()
+    mary, john = house.join("Mary"), house.join("John")
+    mary.frames()
+    return house, mary, john
+
+
+def dm(john: Peer, text: str = "hello", id: str = "1") -> Receipt:
+    """John writes to Mary; what he is told of it."""
+    *_, receipt = john.ask(Dm(to="Mary", text=text, id=id))
+    assert isinstance(receipt, Receipt)
+    return receipt
+
+
+def texts(letters: list[Letter]) -> list[str]:
+    return [letter.content.decode() for letter in letters]
+
+
+class TestReceipts:
+    def test_queued_then_sent(self) -> None:
+        house, mary, john = pair()
+        assert dm(john).mail == "queued"
+        (letter,) = house.deliver()
+        assert (letter.address, letter.content) == ("mary@example.org", b"hello")
+        assert john.only(Receipt) == Receipt(id="1", seq=3, to="Mary", online=True, mail="sent")
+
+    def test_saved_where_there_is_no_mail_account(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        house.deliver(Fate.SAVED)
+        assert john.only(Receipt).mail == "saved"
+
+    def test_held_while_the_window_lasts_and_then_gathered(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        house.deliver()
+        assert [dm(john, text, text).mail for text in ("two", "three")] == ["held", "held"]
+        house.wait(WINDOW - 1)
+        assert house.deliver() == []
+        house.wait(1)
+        john.frames()
+        assert texts(house.deliver()) == ["two\nthree"]
+        assert [(frame.id, frame.mail) for frame in john.all(Receipt)] == [("two", "sent"), ("three", "sent")]
+
+    def test_held_once_when_it_must_be_tried_again(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        john.frames()
+        house.deliver(Fate.LATER, "the mail server is busy (4.5.1)", "451 busy")
+        receipt = john.only(Receipt)
+        assert (receipt.mail, receipt.detail) == ("held", "the mail server is busy (4.5.1)")
+        assert (
+            house.told[-1] == "mail to mary@example.org will be tried again: the mail server is busy (4.5.1) [451 busy]"
+        )
+        house.wait(30)
+        house.deliver(Fate.LATER, "still busy")
+        assert john.frames() == []
+        house.wait(60)
+        house.deliver()
+        assert john.only(Receipt).mail == "sent"
+
+    def test_failed_for_good(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        (letter,) = house.deliver(Fate.FAILED, "no such mailbox (5.1.1)", "550 no such user here")
+        receipt = john.only(Receipt)
+        assert (receipt.mail, receipt.detail) == ("failed", "no such mailbox (5.1.1)")
+        assert house.told[-1] == (
+            "mail to mary@example.org is given up: no such mailbox (5.1.1) [550 no such user here]"
+        )
+        on_their_way, dead = house.operator.letters()
+        assert on_their_way == []
+        assert [(each.message_id, each.reply) for each in dead] == [(letter.message_id, "550 no such user here")]
+
+    def test_a_failure_is_kept_until_the_next_welcome_of_its_author(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        john.ask(Leave())
+        house.deliver(Fate.FAILED, "no such mailbox")
+        mary.ask(Say(text="anybody?"))
+        john = house.peer()
+        john.join("John")
+        assert [(frame.id, frame.mail, frame.detail) for frame in john.all(Receipt)] == [
+            ("1", "failed", "no such mailbox")
+        ]
+        john.ask(Leave())
+        john = house.peer()
+        john.join("John")
+        assert john.all(Receipt) == []
+
+    def test_it_comes_after_the_history(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        john.ask(Leave())
+        house.deliver(Fate.FAILED, "no such mailbox")
+        john = house.peer()
+        welcome = john.join("John")
+        assert isinstance(welcome, Welcome)
+        assert [type(frame) for frame in john.frames()] == [Direct, Joined, Receipt]
+
+    def test_who_is_closing_has_not_read_it(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        john.stall()
+        house.hub.dismiss(john.session, "enough", retry=True)
+        house.deliver(Fate.FAILED, "no such mailbox")
+        john.go_on()
+        assert john.all(Receipt) == []
+        again = house.peer()
+        again.join("John", token=john.token)
+        assert [frame.mail for frame in again.all(Receipt)] == ["failed"]
+
+    def test_of_other_outcomes_who_is_gone_hears_nothing(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        john.ask(Leave())
+        house.deliver()
+        john = house.peer()
+        john.join("John")
+        assert john.all(Receipt) == []
+
+    def test_a_code_has_no_receipt_but_the_operator_hears_when_it_fails(self) -> None:
+        house, mary, john = pair()
+        letter = Letter(message_id="<c>", address="x@example.org", content=b"1", made=house.now, expires=house.now + 9)
+        house.hub.mailroom.send(letter, house.now)
+        house.deliver(Fate.FAILED, "no such mailbox", "550")
+        assert house.told[-1] == "mail to x@example.org is given up: no such mailbox [550]"
+        assert house.take() == []
+
+
+class TestChoices:
+    def test_never_is_off(self) -> None:
+        house, mary, john = pair()
+        mary.ask(Notify(when="never"))
+        assert dm(john).mail == "off"
+
+    def test_never_chosen_later_drops_what_waits(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        mary.ask(Notify(when="never"))
+        assert house.compose() is None
+        (change,) = house.take()
+        assert change.rows == (Gone(table="mail", key=3),)
+        house.settle()
+        receipt = john.only(Receipt)
+        assert (receipt.mail, receipt.detail) == ("off", "it was read in the chat, or its reader wants no mail")
+
+    def test_away_waits_a_window_and_is_sent_when_it_was_not_seen(self) -> None:
+        house, mary, john = pair()
+        mary.ask(Notify(when="away"), Leave())
+        assert dm(john).mail == "held"
+        assert house.deliver() == []
+        house.wait(WINDOW)
+        assert texts(house.deliver()) == ["hello"]
+
+    def test_away_is_dropped_when_it_was_seen(self) -> None:
+        house, mary, john = pair()
+        mary.ask(Notify(when="away"))
+        assert dm(john).mail == "held"
+        house.deliver()
+        mary.ask(Ping(seq=3))
+        house.wait(WINDOW)
+        assert house.deliver() == []
+        house.settle()
+        assert john.only(Receipt).mail == "off"
+
+    def test_away_is_who_said_so_and_who_only_pings(self) -> None:
+        house, mary, john = pair()
+        mary.ask(Notify(when="away"))
+        dm(john)
+        assert house.deliver() == []
+        house.wait(WINDOW)
+        assert house.deliver() == []  # she is there, and may read it any moment
+        mary.ask(Away(reason="lunch"))
+        house.wait(WINDOW)
+        assert texts(house.deliver()) == ["hello"]
+        mary.ask(Away())
+        dm(john, "two", "2")
+        for _ in range(20):
+            mary.ask(Ping())
+            house.wait(30)
+            assert house.deliver() == []
+        mary.ask(Ping())
+        house.wait(WINDOW)
+        assert texts(house.deliver()) == ["two"]
+
+
+class TestStore:
+    """Every step is stored before the next."""
+
+    def test_a_letter_is_sent_only_when_it_is_stored(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        draft = house.hub.mailroom.take(house.now)
+        assert draft is not None
+        assert not isinstance(draft, Letter)
+        letter = house.letter(draft)
+        heard: list[bool] = []
+        house.hub.mailroom.freeze(draft, letter, heard.append, house.now)
+        assert heard == []
+        (change,) = house.take()
+        assert change.rows == (letter, Gone(table="mail", key=3))
+        house.commit()
+        assert heard == [True]
+
+    def test_a_letter_that_is_refused_waits_for_a_window(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        draft = house.hub.mailroom.take(house.now)
+        assert draft is not None
+        assert not isinstance(draft, Letter)
+        heard: list[bool] = []
+        house.hub.mailroom.freeze(draft, house.letter(draft), heard.append, house.now)
+        house.refuse("the disk is full")
+        assert heard == [False]
+        assert house.told[-1] == "mail to mary@example.org waits: the disk is full"
+        assert house.deliver() == []
+        house.wait(WINDOW)
+        assert texts(house.deliver()) == ["hello"]
+
+    def test_whoever_sends_is_told_that_there_is_something(self) -> None:
+        house, mary, john = pair()
+        before = house.posts
+        dm(john)
+        assert house.posts == before + 1
+
+    def test_after_a_restart_mail_failures_and_dead_letters_are_there_again(self) -> None:
+        mary = Account(id=1, name="Mary", email="mary@example.org", first=0, seen=0)
+        john = Account(id=2, name="John", email="john@example.org", first=0, seen=0)
+        mail = Mail(seq=3, reader=1, author=2, sender="John", to="Mary", text="hello", time=stamp(NOON))
+        orphan = Mail(seq=4, reader=9, author=2, sender="John", to="Gone", text="hello", time=stamp(NOON))
+        receipts = [Receipt(seq=seq, to="Ada", online=False, mail="failed") for seq in (1, 2)]
+        dead = Letter(message_id="<d>", address="a@x.org", content=b"1", made=0, expires=1, reader=8, state="failed")
+        snapshot = Snapshot(
+            epoch="first",
+            secret=b"a secret",
+            accounts=(mary, john),
+            next_account=3,
+            mails=(mail, orphan),
+            letters=(dead,),
+            failures=tuple(Failure(author=2, receipt=receipt) for receipt in receipts),
+        )
+        house = House(None, snapshot)
+        assert house.operator.figures().mails_dead == 1
+        assert texts(house.deliver()) == ["hello"]
+        peer = house.peer()
+        peer.join("John")
+        assert peer.all(Receipt) == receipts
+
+
+class TestRetry:
+    def test_what_waits_for_its_next_try_is_tried_now(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        house.deliver(Fate.LATER, "busy")
+        assert house.deliver() == []
+        assert house.operator.retry(house.now) == 1
+        assert texts(house.deliver()) == ["hello"]
+
+    def test_the_dead_are_tried_again(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        (letter,) = house.deliver(Fate.FAILED, "no such mailbox")
+        assert house.operator.retry(house.now) == 1
+        (change,) = house.take()
+        (revived,) = change.rows
+        assert isinstance(revived, Letter)
+        assert (revived.message_id, revived.state) == (letter.message_id, "waiting")
+        john.frames()
+        assert [again.message_id for again in house.deliver()] == [letter.message_id]
+        assert john.only(Receipt).mail == "sent"
+        assert house.operator.figures().mails_dead == 0
+
+    def test_only_one_of_them_where_its_id_is_given(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        (letter,) = house.deliver(Fate.FAILED, "no such mailbox")
+        assert house.hub.mailroom.retry(house.now, "<another>") == 0
+        assert house.hub.mailroom.retry(house.now, letter.message_id) == 1
+
+
+def test_mail_to_somebody_forgotten_is_dropped_and_failures_of_theirs_too() -> None:
+    house, mary, john = pair()
+    dm(john)
+    mary.ask(Dm(to="John", text="hi", id="9"))
+    house.operator.forget("Mary", house.now)
+    house.settle()
+    assert [letter.address for letter in house.deliver(Fate.FAILED)] == ["john@example.org"]
+    house.settle()
+    assert [frame.mail for frame in john.all(Receipt)] == ["off"]
+
+
+def test_an_outcome_that_the_store_refuses_is_not_told() -> None:
+    house, mary, john = pair()
+    dm(john)
+    letter = house.compose()
+    assert letter is not None
+    house.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), house.now)
+    house.refuse()
+    assert john.frames() == []

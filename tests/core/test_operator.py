@@ -1,0 +1,276 @@
+"""What the operator may do, and what it looks like from inside."""
+
+import pytest
+
+from chatmail.core.limits import Limits
+from chatmail.core.records import Ban
+from chatmail.core.wire import Bye, Code, Direct, Dm, Joined, Leave, Left, Message, Notice, Refused, Resume, Say, stamp
+from tests.core.house import House, Peer, joining
+
+HOST = "192.0.2.1"
+
+
+def pair() -> tuple[House, Peer, Peer]:
+    """Mary and John, with nothing unread; John comes from another machine."""
+    house = House()
+    mary, john = house.join("Mary"), house.join("John", host=HOST)
+    mary.frames()
+    house.told.clear()
+    return house, mary, john
+
+
+class TestBroadcast:
+    def test_everybody_gets_a_notice(self) -> None:
+        house, mary, john = pair()
+        house.operator.broadcast("coffee!", house.now)
+        assert mary.frames() == []
+        house.settle()
+        assert mary.frames() == john.frames() == [Notice(seq=3, time=stamp(house.now), text="coffee!")]
+        assert house.told == ["broadcast to 2 people"]
+
+    def test_one_is_one_person(self) -> None:
+        house = House()
+        house.join("Mary")
+        house.operator.broadcast("coffee!", house.now)
+        house.settle()
+        assert house.told[-1] == "broadcast to 1 person"
+
+    @pytest.mark.parametrize(("text", "code"), [("", Code.BAD_FRAME), ("x" * 4_001, Code.TOO_LONG)])
+    def test_a_text_that_is_none_is_refused(self, text: str, code: Code) -> None:
+        with pytest.raises(Refused) as refused:
+            House().operator.broadcast(text, 0)
+        assert refused.value.code == code
+
+    def test_one_that_the_store_refuses_is_told_the_operator(self) -> None:
+        house, mary, john = pair()
+        house.operator.broadcast("coffee!", house.now)
+        house.refuse("the disk is full")
+        assert house.told == ["not done: the disk is full"]
+        assert mary.frames() == []
+
+
+class TestKick:
+    def test_a_goodbye_and_a_left(self) -> None:
+        house, mary, john = pair()
+        house.operator.kick("john", "spam", house.now)
+        house.settle()
+        assert john.frames() == [Bye(reason="kicked: spam", retry=False)]
+        assert mary.only(Left).reason == "kicked: spam"
+        assert house.told == ["John left: kicked: spam"]
+        house.wait(60)
+        assert mary.frames() == []
+
+    def test_what_was_submitted_before_is_still_delivered(self) -> None:
+        house, mary, john = pair()
+        john.send(Say(text="last words"), Dm(to="Mary", text="and these"))
+        house.operator.kick("John", "", house.now)
+        john.send(Say(text="and one more"))
+        house.settle()
+        assert [type(frame) for frame in mary.frames()] == [Message, Direct, Left]
+
+    def test_the_goodbye_does_not_wait_for_the_store(self) -> None:
+        house, mary, john = pair()
+        house.operator.kick("John", "", house.now)
+        house.flush()
+        assert john.frames() == [Bye(reason="kicked", retry=False)]
+
+    def test_the_person_may_come_back(self) -> None:
+        house, mary, john = pair()
+        house.operator.kick("John", "", house.now)
+        house.settle()
+        assert house.peer().join("John").name == "John"
+
+    def test_who_is_cut_off_at_the_moment_has_left(self) -> None:
+        house, mary, john = pair()
+        john.cut()
+        house.operator.kick("John", "", house.now)
+        house.settle()
+        assert mary.only(Left).reason == "kicked"
+
+    def test_twice_is_once(self) -> None:
+        house, mary, john = pair()
+        house.operator.kick("John", "", house.now)
+        with pytest.raises(Refused, match="John is not here"):
+            house.operator.kick("John", "", house.now)
+        house.settle()
+        assert mary.only(Left).name == "John"
+
+    def test_one_that_the_store_refuses_is_done_all_the_same_a_little_later(self) -> None:
+        """The connection is cut, which never waits for the store; the left is."""
+        house, mary, john = pair()
+        house.operator.kick("John", "", house.now)
+        house.refuse()
+        assert john.frames() == [Bye(reason="kicked", retry=False)]
+        assert mary.frames() == []
+        house.wait(Limits().grace)
+        assert mary.only(Left).name == "John"
+
+    def test_nobody_to_kick(self) -> None:
+        house, _, _ = pair()
+        with pytest.raises(Refused, match=r"nobody here was ever called 'Jon'; did you mean John\?"):
+            house.operator.kick("Jon", "", house.now)
+        with pytest.raises(Refused, match="at most 200"):
+            house.operator.kick("John", "x" * 201, house.now)
+
+
+class TestBan:
+    @pytest.mark.parametrize("what", ["john", "JOHN@example.org", HOST])
+    def test_who_is_here_must_go(self, what: str) -> None:
+        house, mary, john = pair()
+        house.operator.ban(what, None, "spam", house.now)
+        assert john.frames() == []
+        house.settle()
+        assert john.frames() == [Bye(reason="banned: spam", retry=False)]
+        assert mary.only(Left).reason == "banned: spam"
+        assert house.names_here() == ["Mary"]
+        assert house.told[0] == f"{what.lower()} is banned"
+
+    def test_who_is_cut_off_at_the_moment_too(self) -> None:
+        house, mary, john = pair()
+        john.cut()
+        house.operator.ban("John", None, "", house.now)
+        house.settle()
+        assert mary.only(Left).reason == "banned"
+
+    def test_connections_of_a_banned_host_that_have_not_joined_end(self) -> None:
+        house, mary, john = pair()
+        peer, other = house.peer(HOST), house.peer("192.0.2.2")
+        house.operator.ban(HOST, None, "", house.now)
+        house.settle()
+        assert peer.frames() == [Bye(reason="banned", retry=False)]
+        assert other.connected
+
+    def test_a_connection_without_an_address_has_none_to_ban(self) -> None:
+        house = House()
+        house.join("Ada", host="")
+        house.operator.ban(HOST, None, "", house.now)
+        house.settle()
+        assert house.names_here() == ["Ada"]
+
+    def test_a_ban_may_end(self) -> None:
+        house, mary, john = pair()
+        house.operator.ban("John", 60, "", house.now)
+        house.settle()
+        assert house.operator.bans(house.now) == [Ban(what="john", until=house.now + 60, reason="")]
+        house.wait(59)
+        peer = house.peer()
+        assert [type(frame).__name__ for frame in peer.ask(joining("John"))] == ["Error", "Bye"]
+        house.wait(1)
+        assert house.operator.bans(house.now) == []
+        assert house.peer().join("John").name == "John"
+
+    def test_or_be_lifted(self) -> None:
+        house, mary, john = pair()
+        house.operator.ban("John", None, "", house.now)
+        house.settle()
+        house.operator.unban("JOHN", house.now)
+        house.operator.unban("john", house.now)  # twice in a hurry
+        house.settle()
+        assert house.told[-1] == "john is no longer banned"
+        assert house.peer().join("John").name == "John"
+
+    def test_only_what_is_banned_can_be_lifted(self) -> None:
+        with pytest.raises(Refused, match="zoe is not banned; /bans lists who is"):
+            House().operator.unban("Zoe", 0)
+
+    def test_one_that_the_store_refuses_is_none(self) -> None:
+        house, mary, john = pair()
+        house.operator.ban("John", None, "", house.now)
+        house.refuse()
+        assert house.operator.bans(house.now) == []
+        assert john.frames() == []
+
+
+class TestForget:
+    def test_the_name_is_free_and_the_token_void(self) -> None:
+        house, mary, john = pair()
+        token, seq = john.token, house.hub.journal.last
+        house.operator.forget("John", house.now)
+        house.settle()
+        assert john.frames() == [Bye(reason="forgotten by the operator", retry=False)]
+        assert mary.only(Left).name == "John"
+        other = house.peer()
+        welcome = other.join("John", "other@example.org", token=token, resume=Resume(epoch="first", seq=seq))
+        assert not welcome.resumed
+        assert isinstance(mary.only(Joined), Joined)
+
+    def test_who_is_away_can_be_forgotten_too(self) -> None:
+        house, mary, john = pair()
+        john.ask(Leave())
+        house.operator.forget("John", house.now)
+        house.settle()
+        assert house.told[-1] == "John is forgotten"
+        with pytest.raises(Refused):
+            house.operator.whois("John", house.now)
+
+    def test_twice_in_a_hurry_is_once(self) -> None:
+        house, mary, john = pair()
+        for _ in range(2):
+            house.operator.forget("John", house.now)
+        house.settle()
+        assert house.operator.figures().accounts == 1
+
+    def test_one_that_the_store_refuses_is_none(self) -> None:
+        house, mary, john = pair()
+        house.operator.forget("John", house.now)
+        house.refuse()
+        assert house.operator.whois("John", house.now).name == "John"
+
+
+class TestMotd:
+    def test_it_is_shown_to_who_comes_from_now_on(self) -> None:
+        house = House()
+        house.operator.motd("be kind")
+        assert house.operator.current_motd() == ""
+        house.settle()
+        assert house.operator.current_motd() == "be kind"
+        assert house.told == ["the message of the day is set"]
+        assert house.peer().join("Mary").motd == "be kind"
+
+    def test_an_empty_one_is_none(self) -> None:
+        house = House()
+        house.operator.motd("be kind")
+        house.operator.motd("")
+        house.settle()
+        assert house.operator.current_motd() == ""
+        assert house.told[-1] == "no message of the day"
+
+    def test_one_that_is_too_long_is_refused(self) -> None:
+        with pytest.raises(Refused, match="at most 4,000"):
+            House().operator.motd("x" * 4_001)
+
+
+class TestLooking:
+    def test_who_is_here(self) -> None:
+        house, mary, john = pair()
+        house.tick(60)
+        john.cut()
+        first, second = house.operator.who(house.now)
+        assert (first.name, first.email, first.host, first.idle) == ("Mary", "mary@example.org", "127.0.0.1", 60)
+        assert first.since == house.now - 60
+        assert (second.name, second.host, second.idle, second.since) == ("John", None, None, house.now - 60)
+
+    def test_who_somebody_is(self) -> None:
+        house, mary, john = pair()
+        mary.ask(Leave())
+        john.ask(Dm(to="Mary", text="one"), Dm(to="Mary", text="two"))
+        profile = house.operator.whois("mary", house.now)
+        assert (profile.name, profile.since, profile.away, profile.notify) == ("Mary", None, None, "always")
+        assert (profile.unseen, profile.mails) == (2, 2)
+
+    def test_names_for_completion_those_here_first(self) -> None:
+        house, mary, john = pair()
+        house.join("Ada").ask(Leave())
+        mary.ask(Leave())
+        assert house.operator.names() == ["John", "Ada", "Mary"]
+
+    def test_figures(self) -> None:
+        house, mary, john = pair()
+        house.peer()
+        john.ask(Dm(to="Mary", text="one"))
+        house.deliver()
+        john.ask(Dm(to="Mary", text="two"))
+        figures = house.operator.figures()
+        assert (figures.people, figures.connections, figures.accounts) == (2, 3, 2)
+        assert (figures.entries, figures.last, figures.journal_size) == (4, 4, house.hub.journal.size)
+        assert (figures.mails_waiting, figures.mails_sent, figures.mails_dead) == (1, 1, 0)

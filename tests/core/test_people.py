@@ -1,0 +1,413 @@
+"""Who is here: cuts and comings back, goodbyes, takeovers, large rooms, lists that fit a line."""
+
+from msgspec import UNSET
+
+from chatmail.core.limits import Limits
+from chatmail.core.records import Account, Snapshot
+from chatmail.core.wire import (
+    LINE_MAX,
+    Ack,
+    Away,
+    Bye,
+    Dm,
+    Frame,
+    Joined,
+    Leave,
+    Left,
+    Message,
+    People,
+    Ping,
+    Pong,
+    Receipt,
+    Resume,
+    Say,
+    Welcome,
+    Who,
+    encode,
+)
+from tests.core.house import House, Peer, joining
+
+GRACE = Limits().grace
+
+
+def names(people: People | Welcome) -> list[str]:
+    return [person.name for person in people.people]
+
+
+def comings(frames: list[Frame]) -> list[str]:
+    return [f"{type(frame).__name__} {frame.name}" for frame in frames if isinstance(frame, Joined | Left)]
+
+
+class TestCut:
+    def test_a_cut_is_announced_after_the_grace_only(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        john.cut()
+        house.wait(GRACE - 0.1)
+        assert mary.frames() == []
+        assert house.names_here() == ["Mary", "John"]
+        house.wait(0.2)
+        left = mary.only(Left)
+        assert (left.name, left.reason) == ("John", "connection lost")
+        assert house.names_here() == ["Mary"]
+
+    def test_the_shell_says_why_the_connection_ended(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        john.cut("too slow")
+        house.wait(GRACE)
+        assert mary.only(Left).reason == "too slow"
+
+    def test_who_is_back_within_the_grace_was_never_away_to_others(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        seq = house.hub.journal.last
+        token = john.token
+        mary.frames()
+        john.cut()
+        house.wait(GRACE - 0.1)
+        john = house.peer()
+        welcome = john.join("John", token=token, resume=Resume(epoch="first", seq=seq))
+        house.wait(2 * GRACE)
+        assert welcome.resumed
+        assert names(welcome) == ["John", "Mary"]
+        assert mary.frames() == []
+        assert john.frames() == []
+
+    def test_name_and_address_are_enough_to_be_back_where_names_are_trusted(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        john.cut()
+        house.join("John")
+        house.wait(2 * GRACE)
+        assert mary.frames() == []
+
+    def test_each_cut_has_a_grace_of_its_own(self) -> None:
+        """The end of an earlier grace does not cut a later one short."""
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        john.cut()
+        house.wait(1)
+        john = house.join("John")
+        house.wait(2)
+        john.cut()
+        house.wait(GRACE - 0.1)  # the first grace has long run out
+        assert mary.frames() == []
+        house.wait(0.1)
+        assert mary.only(Left).name == "John"
+
+    def test_a_join_that_is_with_the_store_when_the_grace_ends_is_in_time(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        john.cut()
+        house.tick(GRACE - 1)
+        john = house.peer()
+        john.send(joining("John"))
+        house.tick(2)
+        house.settle()
+        assert isinstance(john.frames()[0], Welcome)
+        house.wait(2 * GRACE)
+        assert mary.frames() == []
+
+    def test_a_join_that_is_refused_then_leaves_the_grace_to_try_again(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        john.cut()
+        house.tick(GRACE - 1)
+        john = house.peer()
+        john.send(joining("John"))
+        house.tick(2)
+        house.refuse()
+        assert mary.frames() == []
+        john.frames()
+        john.join("John")
+        house.wait(2 * GRACE)
+        assert mary.frames() == []
+
+    def test_who_is_cut_off_while_the_join_is_with_the_store_has_joined_and_then_left(self) -> None:
+        house = House()
+        mary = house.join("Mary")
+        john = house.peer()
+        john.send(joining("John"))
+        john.cut()
+        house.settle()
+        house.wait(GRACE)
+        assert comings(mary.frames()) == ["Joined John", "Left John"]
+        assert house.names_here() == ["Mary"]
+
+    def test_a_left_that_the_store_does_not_take_is_tried_again(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        john.cut()
+        house.tick(GRACE)
+        house.refuse()
+        assert mary.frames() == []
+        house.wait(GRACE)
+        assert mary.only(Left).name == "John"
+
+
+class TestLeave:
+    def test_leaving_is_told_at_once(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        left, bye = john.ask(Leave())
+        assert isinstance(left, Left)
+        assert bye == Bye(reason="you left", retry=False)
+        assert (mary.only(Left).name, left.reason) == ("John", "left")
+        assert john.shut
+        assert house.names_here() == ["Mary"]
+        house.wait(2 * GRACE)
+        assert mary.frames() == []
+
+    def test_what_was_said_before_comes_first_and_what_comes_after_counts_no_more(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        john.send(Say(text="bye all"), Leave(), Say(text="and another thing"))
+        house.settle()
+        said, left = mary.frames()
+        assert isinstance(said, Message)
+        assert isinstance(left, Left)
+
+    def test_who_cuts_the_connection_right_after_leaving_has_left(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        john.send(Leave())
+        john.cut()
+        house.wait(2 * GRACE)
+        assert mary.only(Left).reason == "left"
+
+    def test_leaving_before_joining_is_a_goodbye(self) -> None:
+        house = House()
+        peer = house.peer()
+        assert peer.ask(Leave()) == [Bye(reason="you left", retry=False)]
+        assert peer.shut
+
+    def test_a_leave_that_the_store_does_not_take_still_closes_the_connection(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        john.send(Leave())
+        house.refuse()
+        assert john.frames() == [Bye(reason="you left (the disk is full)", retry=False)]
+        assert mary.frames() == []
+        house.wait(GRACE)
+        assert mary.only(Left).name == "John"
+
+
+class TestTakeover:
+    def test_with_the_token_a_second_terminal_takes_over_and_nobody_sees_it(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        other = house.peer()
+        welcome = other.join("John", token=john.token)
+        assert names(welcome) == ["John", "Mary"]
+        assert john.frames() == [Bye(reason="you came in from another terminal", retry=False)]
+        house.wait(2 * GRACE)
+        assert mary.frames() == []
+        assert other.ask(Ping()) == [Pong()]
+
+    def test_what_the_first_one_had_said_is_still_delivered(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        other = house.peer()
+        other.send(joining("John", token=john.token))
+        john.send(Say(text="last words"))
+        house.settle()
+        assert mary.only(Message).text == "last words"
+
+    def test_a_leave_of_the_first_one_does_not_throw_out_the_second(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        other = house.peer()
+        other.send(joining("John", token=john.token))
+        john.send(Leave())
+        house.wait(2 * GRACE)
+        assert mary.frames() == []
+        assert isinstance(other.frames()[0], Welcome)
+        assert other.ask(Ping()) == [Pong()]
+
+    def test_two_takeovers_at_once_end_with_one_terminal(self) -> None:
+        house = House()
+        john = house.join("John")
+        first, second = house.peer(), house.peer()
+        for peer in (first, second):
+            peer.send(joining("John", token=john.token))
+        house.settle()
+        assert isinstance(first.frames()[0], Welcome)
+        assert [frame.code for frame in second.frames() if hasattr(frame, "code")] == ["name-taken"]
+
+    def test_two_at_once_under_a_name_that_is_away_end_with_one_terminal(self) -> None:
+        """The second is told that the name is in use, though the first is only on its way in."""
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        john.ask(Leave())
+        mary.frames()
+        first, second = house.peer(), house.peer()
+        for peer in (first, second):
+            peer.send(joining("John"))
+        house.settle()
+        assert isinstance(first.frames()[0], Welcome)
+        assert [frame.code for frame in second.frames() if hasattr(frame, "code")] == ["name-taken"]
+        assert comings(mary.frames()) == ["Joined John"]
+
+    def test_a_refused_takeover_leaves_the_first_one_where_it_is(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.frames()
+        other = house.peer()
+        other.send(joining("John", token=john.token))
+        house.refuse()
+        house.wait(2 * GRACE)
+        assert mary.frames() == []
+        assert john.ask(Ping()) == [Pong()]
+
+
+class TestLists:
+    def test_who_is_answered_with_everybody_oneself_first(self) -> None:
+        house = House()
+        house.join("Mary")
+        john = house.join("John")
+        (people,) = john.ask(Who())
+        assert isinstance(people, People)
+        assert names(people) == ["John", "Mary"]
+        assert people.total == 2
+        assert people.people[0].since == house.hub.roster.all()[1].since
+
+    def test_who_is_away_is_shown_with_the_reason(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        assert mary.ask(Away(reason="lunch", id="a"))[-1:] == [Ack(id="a")]
+        (people,) = john.ask(Who())
+        assert isinstance(people, People)
+        assert [person.away for person in people.people] == [UNSET, "lunch"]
+        mary.ask(Away())
+        (people,) = john.ask(Who())
+        assert isinstance(people, People)
+        assert [person.away for person in people.people] == [UNSET, UNSET]
+
+    def test_who_is_cut_off_is_listed_but_not_online(self) -> None:
+        house = House()
+        mary, john = house.join("Mary"), house.join("John")
+        mary.cut()
+        (people,) = john.ask(Who())
+        assert isinstance(people, People)
+        assert names(people) == ["John", "Mary"]
+        (receipt,) = [frame for frame in john.ask(Dm(to="Mary", text="there?")) if isinstance(frame, Receipt)]
+        assert not receipt.online
+
+    def test_welcome_tells_the_state_at_its_number(self) -> None:
+        """Joins that are stored together: each list holds those before, and oneself; the later ones are told."""
+        house = House()
+        peers = [house.peer() for _ in range(3)]
+        for peer, name in zip(peers, ("Ada", "Bo", "Cy"), strict=True):
+            peer.send(joining(name))
+        house.settle()
+        told = [peer.frames() for peer in peers]
+        welcomes = [frames[0] for frames in told]
+        assert [(names(each), each.seq) for each in welcomes if isinstance(each, Welcome)] == [
+            (["Ada"], 0),
+            (["Bo", "Ada"], 1),
+            (["Cy", "Ada", "Bo"], 2),
+        ]
+        assert [comings(frames) for frames in told] == [
+            ["Joined Ada", "Joined Bo", "Joined Cy"],
+            ["Joined Bo", "Joined Cy"],
+            ["Joined Cy"],
+        ]
+
+
+class TestLargeRooms:
+    """Above PRESENCE_MAX people, comings and goings are not told; on falling below, everybody gets the list."""
+
+    def small(self, count: int) -> tuple[House, list[Peer]]:
+        house = House(Limits(presence_max=3))
+        return house, [house.join(name) for name in ("Ada", "Bo", "Cy", "Di", "Ed")[:count]]
+
+    def test_up_to_the_limit_comings_are_told(self) -> None:
+        house, (ada, *_) = self.small(3)
+        assert comings(ada.frames()) == ["Joined Bo", "Joined Cy"]
+
+    def test_above_it_no_longer(self) -> None:
+        house, (ada, *_, ed) = self.small(5)
+        ada.frames()
+        ed.ask(Leave())
+        assert ada.frames() == []
+
+    def test_a_list_holds_so_many_and_a_total(self) -> None:
+        house, (*_, ed) = self.small(5)
+        (people,) = ed.ask(Who())
+        assert isinstance(people, People)
+        assert (names(people), people.total) == (["Ed", "Ada", "Bo"], 5)
+
+    def test_on_falling_below_everybody_gets_the_list(self) -> None:
+        house, (ada, bo, cy, di, ed) = self.small(5)
+        di.ask(Leave())
+        for peer in (ada, bo, cy, ed):
+            peer.frames()
+        ed.ask(Leave())
+        for peer in (ada, bo, cy):
+            people = peer.only(People)
+            assert (set(names(people)), people.total) == ({"Ada", "Bo", "Cy"}, 3)
+
+    def test_who_leaves_together_leaves_no_ghosts(self) -> None:
+        """The room falls below while another goodbye is on its way that is not told either: the lists hold neither."""
+        house, (ada, bo, cy, di) = self.small(4)
+        for peer in (cy, di):
+            peer.send(Leave())
+        house.settle()
+        for peer in (ada, bo):
+            assert names(peer.all(People)[-1]) in (["Ada", "Bo"], ["Bo", "Ada"])
+
+    def test_who_comes_while_others_leave_is_known(self) -> None:
+        """One too many to be told when asking to come in, but not any more on arriving."""
+        house, (ada, bo, cy) = self.small(3)
+        cy.send(Leave())
+        di = house.peer()
+        di.send(joining("Di"))
+        house.settle()
+        for peer in (ada, bo):
+            assert set(names(peer.all(People)[-1])) == {"Ada", "Bo", "Di"}
+
+    def test_a_list_of_the_longest_names_and_reasons_fits_a_line(self) -> None:
+        """Everything as long as it may be, the message of the day too: the decoder of a peer takes no longer line."""
+        longest = [chr(0x20000 + number) * 32 for number in range(250)]
+        accounts = tuple(
+            Account(id=number, name=name, email=f"p{number}@example.org", first=0, seen=0)
+            for number, name in enumerate(longest, 1)
+        )
+        house = House(Limits(), Snapshot(epoch="first", secret=b"a secret", accounts=accounts, next_account=251))
+        house.now += 0.123
+        house.operator.motd("\x01" * 4_000)
+        house.settle()
+        for number, name in enumerate(longest, 1):
+            peer = house.peer()
+            peer.join(name, f"p{number}@example.org")
+            peer.ask(Away(reason="\x01" * 200))
+        peer.cut()
+        last = house.peer()
+        welcome = last.join(longest[-1], "p250@example.org", token=peer.token, resume=Resume(epoch="first", seq=0))
+        assert len(encode(welcome)) <= LINE_MAX
+        assert welcome.total == 250
+        assert 20 < len(welcome.people) <= 200
+        assert welcome.people[0].name == longest[-1]
+
+    def test_of_short_names_a_list_holds_two_hundred(self) -> None:
+        house = House()
+        for number in range(205):
+            house.join(f"p{number}")
+        (people,) = house.peers[0].ask(Who())[-1:]
+        assert isinstance(people, People)
+        assert (len(people.people), people.total) == (200, 205)

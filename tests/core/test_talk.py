@@ -1,0 +1,193 @@
+"""What people do once they are in: say, send direct messages, choose, ping. The hub's answers are in test_hub."""
+
+import pytest
+from msgspec import UNSET
+
+from chatmail.core.limits import Limits
+from chatmail.core.wire import (
+    Ack,
+    Away,
+    Code,
+    Direct,
+    Dm,
+    Error,
+    Leave,
+    Message,
+    Notify,
+    Ping,
+    Pong,
+    Receipt,
+    Say,
+    stamp,
+)
+from tests.core.house import House, Peer
+
+
+def pair(limits: Limits | None = None) -> tuple[House, Peer, Peer]:
+    """Mary and John, with nothing unread."""
+    house = House(limits)
+    mary, john = house.join("Mary"), house.join("John")
+    mary.frames()
+    return house, mary, john
+
+
+class TestSay:
+    def test_everybody_gets_the_same_line_its_author_included(self) -> None:
+        house, mary, john = pair()
+        (echo,) = john.ask(Say(text="hello", id="7"))
+        assert echo == Message(seq=3, time=stamp(house.now), sender="John", text="hello", id="7")
+        assert mary.frames() == [echo]
+
+    def test_without_an_id_too(self) -> None:
+        house, mary, john = pair()
+        (echo,) = john.ask(Say(text="hello"))
+        assert isinstance(echo, Message)
+        assert echo.id is UNSET
+
+
+class TestDm:
+    def test_the_two_get_it_and_nobody_else(self) -> None:
+        house, mary, john = pair()
+        ada = house.join("Ada")
+        mary.frames()
+        john.frames()
+        direct, receipt = john.ask(Dm(to="mary", text="psst", id="7"))
+        assert direct == Direct(seq=4, time=stamp(house.now), sender="John", to="Mary", text="psst", id="7")
+        assert receipt == Receipt(id="7", seq=4, to="Mary", online=True, mail="queued")
+        assert mary.frames() == [direct]
+        assert ada.frames() == []
+
+    def test_to_oneself_it_comes_once(self) -> None:
+        house, mary, john = pair()
+        told = john.ask(Dm(to="John", text="note"))
+        assert [type(frame) for frame in told] == [Direct, Receipt]
+
+    def test_to_somebody_who_is_not_here(self) -> None:
+        house, mary, john = pair()
+        mary.ask(Leave())
+        john.frames()
+        _, receipt = john.ask(Dm(to="Mary", text="psst"))
+        assert receipt == Receipt(seq=4, to="Mary", online=False, mail="queued")
+
+    @pytest.mark.parametrize(
+        ("to", "text"),
+        [
+            ("Zoe", "nobody here was ever called 'Zoe'"),
+            ("Mari", "nobody here was ever called 'Mari'; did you mean Mary?"),
+            ("M\N{CYRILLIC SMALL LETTER A}ry", "nobody here was ever called 'M\u0430ry'; did you mean Mary?"),
+            ("x" * 40, f"nobody here was ever called '{'x' * 32}'…"),
+        ],
+    )
+    def test_to_nobody(self, to: str, text: str) -> None:
+        """A look-alike is never taken for the name it looks like."""
+        house, mary, john = pair()
+        assert john.ask(Dm(to=to, text="psst", id="7")) == [
+            Error(code=Code.NO_SUCH_PERSON, text=text, id="7", field="to")
+        ]
+        assert mary.frames() == []
+
+    def test_to_who_wants_no_mail(self) -> None:
+        house, mary, john = pair()
+        mary.ask(Notify(when="never"))
+        _, receipt = john.ask(Dm(to="Mary", text="psst", id="7"))
+        assert receipt == Receipt(id="7", seq=3, to="Mary", online=True, mail="off", detail="Mary wants no mail")
+        assert house.deliver() == []
+
+    def test_which_the_store_refuses_for_who_wants_no_mail(self) -> None:
+        house, mary, john = pair()
+        mary.ask(Notify(when="never"))
+        john.send(Dm(to="Mary", text="psst", id="7"))
+        house.refuse("the disk is full")
+        assert john.frames() == [Error(code=Code.UNAVAILABLE, text="the disk is full", id="7")]
+
+    def test_at_most_so_many_texts_wait_for_one_person(self) -> None:
+        house, mary, john = pair(Limits(mails_waiting=3))
+        john.ask(*(Dm(to="Mary", text=f"{number}", id=f"{number}") for number in range(2)))
+        told = john.ask(*(Dm(to="Mary", text=f"{number}", id=f"{number}") for number in range(2, 5)))
+        text = "3 messages wait to be mailed to Mary; try again when some have gone out"
+        assert [frame for frame in told if isinstance(frame, Error)] == [
+            Error(code=Code.TOO_FAST, text=text, id=id) for id in "34"
+        ]
+        assert [frame.text for frame in mary.frames() if isinstance(frame, Direct)] == ["0", "1", "2"]
+
+    def test_a_thousand_by_default(self) -> None:
+        house, mary, john = pair()
+        told = john.ask(*(Dm(to="Mary", text="x") for _ in range(1_001)))
+        (error,) = [frame for frame in told if isinstance(frame, Error)]
+        assert error.code == Code.TOO_FAST
+        assert error.text.startswith("1,000 messages wait to be mailed to Mary")
+
+    def test_room_is_made_by_what_goes_out_and_by_what_is_refused(self) -> None:
+        house, mary, john = pair(Limits(mails_waiting=1))
+        john.send(Dm(to="Mary", text="one", id="1"))
+        house.refuse()
+        assert john.all(Error)[0].code == Code.UNAVAILABLE
+        john.ask(Dm(to="Mary", text="one", id="1"))
+        assert [type(frame) for frame in john.ask(Dm(to="Mary", text="two", id="2"))] == [Error]
+        house.deliver()
+        john.frames()
+        assert [type(frame) for frame in john.ask(Dm(to="Mary", text="two", id="2"))] == [Direct, Receipt]
+
+    def test_an_id_that_was_accepted_is_acknowledged_though_there_is_no_room(self) -> None:
+        house, mary, john = pair(Limits(mails_waiting=1))
+        john.ask(Dm(to="Mary", text="one", id="1"))
+        assert john.ask(Dm(to="Mary", text="one", id="1")) == [Ack(id="1", seq=3)]
+
+
+class TestChoices:
+    def test_notify_is_acknowledged_and_kept(self) -> None:
+        house, mary, _ = pair()
+        assert mary.ask(Notify(when="never", id="7")) == [Ack(id="7")]
+        assert house.operator.whois("Mary", house.now).notify == "never"
+
+    def test_a_refused_one_changes_nothing(self) -> None:
+        house, mary, _ = pair()
+        mary.send(Notify(when="never", id="7"), Away(reason="lunch", id="8"))
+        house.refuse("the disk is full")
+        assert mary.frames() == [Error(code=Code.UNAVAILABLE, text="the disk is full", id=id) for id in "78"]
+        profile = house.operator.whois("Mary", house.now)
+        assert (profile.notify, profile.away) == ("always", None)
+
+    def test_away_and_back(self) -> None:
+        house, mary, _ = pair()
+        assert mary.ask(Away(reason="lunch", id="7")) == [Ack(id="7")]
+        assert house.operator.whois("Mary", house.now).away == "lunch"
+        assert mary.ask(Away()) == [Ack()]
+        assert house.operator.whois("Mary", house.now).away is None
+
+
+class TestPing:
+    def seen(self, house: House) -> int:
+        account = house.hub.accounts.find("Mary")
+        assert account is not None
+        return account.seen
+
+    def test_it_tells_what_was_seen(self) -> None:
+        house, mary, john = pair()
+        john.ask(Dm(to="Mary", text="one"), Dm(to="Mary", text="two"))
+        assert house.operator.whois("Mary", house.now).unseen == 2
+        assert mary.ask(Ping(seq=3))[-1:] == [Pong()]
+        assert self.seen(house) == 3
+        assert house.operator.whois("Mary", house.now).unseen == 1
+
+    def test_never_more_than_was_sent(self) -> None:
+        house, mary, john = pair()
+        mary.stall()
+        mary.stalled = False
+        house.hub.receive(mary.session, Ping(seq=2**63 - 1), house.now)
+        house.settle()
+        assert self.seen(house) == 0
+
+    def test_nor_less_than_before(self) -> None:
+        house, mary, john = pair()
+        john.ask(Say(text="one"), Say(text="two"))
+        mary.ask(Ping(seq=4), Ping(seq=3))
+        assert self.seen(house) == 4
+        mary.ask(Ping(seq=2))
+        assert self.seen(house) == 4
+
+    def test_without_a_number_it_is_only_a_sign_of_life(self) -> None:
+        house, mary, john = pair()
+        assert house.take() == []
+        assert mary.ask(Ping()) == [Pong()]
+        assert self.seen(house) == 0
