@@ -299,7 +299,7 @@ class Peer:
 
     def sip(self) -> bytes:
         """Read once, though stalled."""
-        data = self.house.hub.read(self.session)
+        data, _ = self.house.hub.read(self.session)
         self._feed(data)
         return data
 
@@ -347,7 +347,9 @@ class Peer:
     def _flush(self) -> None:
         if self.shut or self.stalled:
             return
-        while data := self.house.hub.read(self.session):
+        more = True
+        while more:
+            data, more = self.house.hub.read(self.session)
             self._feed(data)
         self.shut = self.session.closing
 

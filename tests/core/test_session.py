@@ -23,31 +23,31 @@ def test_a_new_session_is_owed_nothing() -> None:
     fresh = session()
     assert (fresh.host, fresh.deadline, fresh.heard, fresh.active) == ("192.0.2.7", 1010.0, 1000.0, 1000.0)
     assert fresh.account is None
-    assert not fresh.owed()
-    assert fresh.answers() == b""
+    assert not bool(fresh.answers)
+    assert fresh.take_answers() == b""
 
 
 def test_an_answer_goes_out_once_the_journal_is_read_so_far() -> None:
     some = session()
     some.answer(ack(1), after=0)
     some.answer(ack(2), after=7)
-    assert some.answers() == lines(1)
-    assert some.owed()
+    assert some.take_answers() == lines(1)
+    assert bool(some.answers)
     some.cursor = 6
-    assert some.answers() == b""
+    assert some.take_answers() == b""
     some.cursor = 7
-    assert some.answers() == lines(2)
-    assert not some.owed()
-    assert some.answers() == b""
+    assert some.take_answers() == lines(2)
+    assert not bool(some.answers)
+    assert some.take_answers() == b""
 
 
 def test_no_answer_overtakes_one_before_it() -> None:
     some = session()
     some.answer(ack(1), after=7)
     some.answer(ack(2), after=0)
-    assert some.answers() == b""
+    assert some.take_answers() == b""
     some.cursor = 9
-    assert some.answers() == lines(1, 2)
+    assert some.take_answers() == lines(1, 2)
 
 
 def test_an_answer_waits_for_the_store_to_answer_all_that_was_submitted_before_it() -> None:
@@ -58,14 +58,14 @@ def test_an_answer_waits_for_the_store_to_answer_all_that_was_submitted_before_i
     some.hold(lambda: ack(2))
     some.hold(lambda: ack(3))
     assert not some.settle(2, after=0)
-    assert not some.owed()
+    assert not bool(some.answers)
     assert some.settle(3, after=0)
-    assert some.answers() == lines(1)
+    assert some.take_answers() == lines(1)
     assert not some.settle(4, after=0)
     assert some.settle(6, after=9)
-    assert some.answers() == b""
+    assert some.take_answers() == b""
     some.cursor = 9
-    assert some.answers() == lines(2, 3)
+    assert some.take_answers() == lines(2, 3)
     assert not some.settle(9, after=9)
 
 
@@ -75,7 +75,7 @@ def test_a_held_answer_is_made_when_its_turn_comes() -> None:
     some.hold(lambda: Gap(missed=missed[0]))
     missed[0] = 2
     some.settle(1, after=0)
-    assert some.answers() == encode(Gap(missed=2))
+    assert some.take_answers() == encode(Gap(missed=2))
 
 
 def test_who_does_not_take_its_answers_is_overfull_until_it_does() -> None:
@@ -86,7 +86,7 @@ def test_who_does_not_take_its_answers_is_overfull_until_it_does() -> None:
     some.answer(Pong(), after=2)
     assert some.overfull
     some.cursor = 1
-    assert some.answers() == encode(Pong()) * count
+    assert some.take_answers() == encode(Pong()) * count
     assert not some.overfull
 
 
@@ -99,7 +99,7 @@ def test_after_a_farewell_comes_nothing_that_was_still_held() -> None:
     assert some.closing
     assert not some.settle(1, after=5)
     some.cursor = 5
-    assert some.answers() == lines(1) + encode(Bye(reason="kicked", retry=False))
+    assert some.take_answers() == lines(1) + encode(Bye(reason="kicked", retry=False))
 
 
 @given(st.lists(st.sampled_from(["answer", "submit", "hold", "settle", "read", "take"]), max_size=60))
@@ -126,8 +126,8 @@ def test_answers_come_in_the_order_of_their_frames_each_once(steps: list[str]) -
             case "read":
                 some.cursor = last
             case "take":
-                taken += some.answers()
+                taken += some.take_answers()
     some.settle(submitted, last)
     some.cursor = last
-    assert taken + some.answers() == lines(*range(1, asked + 1))
+    assert taken + some.take_answers() == lines(*range(1, asked + 1))
     assert not some.overfull

@@ -163,30 +163,42 @@ class Hub:
             session.farewell(wire.Bye(reason=reason, retry=retry), self.journal.last if session.account else 0)
             self.touch(session)
 
-    def read(self, session: Session) -> bytes:
-        """What goes out to this session next: at most one read of the journal; nothing once it is up to date."""
-        if session.prologue:
-            return session.prologue.popleft()
+    def read(self, session: Session) -> tuple[bytes, bool]:
+        """What goes out to this session next, at most one read of the journal; and whether there may be more."""
         account = session.account
-        if account is None or (session.closing and not session.owed()):
-            return session.answers()
+        if account is None or session.prologue or session.looking_up or session.closing:
+            return self._read_apart(session)
         data = b""
         journal = self.journal
-        if session.looking_up:
-            if not session.closing:
-                return b""
-            session.cursor = journal.last  # without what it missed nothing of the journal may follow
         try:
             while session.cursor < journal.last and not data:
                 data, session.cursor = journal.read(session.cursor, account.id)
         except Lagged:
-            if session.closing:
-                session.cursor = journal.last
-                return session.answers()
             self.look_up(session, account, after=session.cursor, gap=True)
-            return b""
-        answers = session.answers()
-        return data + answers if answers else data
+            return b"", False
+        if session.answers:
+            data += session.take_answers()
+        return data, session.cursor < journal.last
+
+    def _read_apart(self, session: Session) -> tuple[bytes, bool]:
+        """The same for a session that does not simply follow the journal."""
+        account = session.account
+        if session.prologue:
+            return session.prologue.popleft(), True
+        if account is None or not session.answers:
+            return session.take_answers(), False
+        if not session.closing:
+            return b"", False  # until what it missed is found
+        # Up to its last words it still reads, unless it would miss something on the way.
+        data = b""
+        try:
+            if not session.looking_up and session.cursor < self.journal.last:
+                data, session.cursor = self.journal.read(session.cursor, account.id)
+                return data + session.take_answers(), True
+        except Lagged:
+            pass
+        session.cursor = self.journal.last
+        return session.take_answers(), False
 
     def flush(self) -> None:
         """Tell every session that may have something to read."""

@@ -15,16 +15,19 @@ from chatmail.core.wire import Frame, encode
 OWED_MAX = 256 * 1024
 """A session that is owed more than so many bytes of answers is not read until it has taken them."""
 
+HELD_MAX = 1_000
+"""Nor while so many answers wait for the store."""
+
 
 class Session:
     """A reader of the journal, and a writer of frames."""
 
     __slots__ = (
-        "_answers",
         "_held",
         "_size",
         "account",
         "active",
+        "answers",
         "bad_frames",
         "blocked",
         "challenge",
@@ -71,14 +74,15 @@ class Session:
         self.bad_frames = 0
         self.join_errors = 0
         self._held: deque[tuple[int, Callable[[], Frame]]] = deque()
-        self._answers: deque[tuple[int, bytes]] = deque()
+        self.answers: deque[tuple[int, bytes]] = deque()
+        """What it is owed, each once it has read up to a number."""
         self._size = 0
 
     def answer(self, frame: Frame, after: int) -> None:
         """Owe it a frame, once it has read up to the number ``after``."""
         data = encode(frame)
         self._size += len(data)
-        self._answers.append((after, data))
+        self.answers.append((after, data))
 
     def hold(self, make: Callable[[], Frame]) -> None:
         """Owe it an answer that is made when the store has answered what was submitted so far."""
@@ -92,20 +96,16 @@ class Session:
             some = True
         return some
 
-    def owed(self) -> bool:
-        """Whether there are answers that have not gone out."""
-        return bool(self._answers)
-
     @property
     def overfull(self) -> bool:
         """Whether so much is owed that it should not ask for more."""
-        return self._size > OWED_MAX
+        return self._size > OWED_MAX or len(self._held) > HELD_MAX
 
-    def answers(self) -> bytes:
+    def take_answers(self) -> bytes:
         """Take the answers that are due at the cursor."""
         due = b""
-        while self._answers and self._answers[0][0] <= self.cursor:
-            due += self._answers.popleft()[1]
+        while self.answers and self.answers[0][0] <= self.cursor:
+            due += self.answers.popleft()[1]
         self._size -= len(due)
         return due
 

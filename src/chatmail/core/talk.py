@@ -129,5 +129,10 @@ def ping(hub: "Hub", session: Session, frame: Ping, now: float) -> None:
     hub.watch(session, now)
     if frame.seq is not UNSET and max(account.seen, session.seen) < frame.seq <= session.cursor:
         session.seen = frame.seq
-        hub.submit(Change(rows=(Patch(account=account.id, field="seen", value=frame.seq),)), session)
+
+        def not_stored(_: str) -> None:
+            session.seen = account.seen  # its next ping says it again
+
+        patch = Patch(account=account.id, field="seen", value=frame.seq)
+        hub.submit(Change(rows=(patch,), failed=not_stored), session)
     hub.answer(session, Pong())

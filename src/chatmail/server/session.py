@@ -52,6 +52,7 @@ class Connection:
         "_session",
         "_shut",
         "_stalled",
+        "_transport",
         "_writer",
     )
 
@@ -65,6 +66,7 @@ class Connection:
     ) -> None:
         self._reader = reader
         self._writer = writer
+        self._transport = writer.transport
         self._hub = hub
         self._clock = clock
         self._bucket = Bucket(rate, clock()) if rate is not None else None
@@ -78,7 +80,7 @@ class Connection:
 
     async def run(self) -> None:
         """Serve this connection until either end hangs up."""
-        transport = self._writer.transport
+        transport = self._transport
         # Nothing is to wait in our memory but what the socket did not take of one write.
         transport.set_write_buffer_limits(high=0)
         peer = transport.get_extra_info("peername")
@@ -147,7 +149,7 @@ class Connection:
         now = self._clock()
         session.deaf = False
         session.heard = now
-        if self._writer.transport.is_closing():
+        if self._transport.is_closing():
             raise ConnectionResetError
         return now
 
@@ -156,9 +158,11 @@ class Connection:
         session = self._session
         if session is None or self._shut:
             return
-        transport = self._writer.transport
-        if not self._stalled:
-            while data := self._hub.read(session):
+        transport = self._transport
+        more = not self._stalled
+        while more:
+            data, more = self._hub.read(session)
+            if data:
                 transport.write(data)
                 if transport.get_write_buffer_size():
                     self._stalled = True
@@ -171,7 +175,7 @@ class Connection:
 
     async def _drain(self) -> None:
         """Wait until the socket has taken everything, as long as it takes something, and go on."""
-        transport = self._writer.transport
+        transport = self._transport
         left = transport.get_write_buffer_size()
         while left:
             try:
@@ -190,7 +194,7 @@ class Connection:
 
     def _end(self) -> None:
         """No more is to be said: half-close once all is out, and cut off who has not hung up soon."""
-        transport = self._writer.transport
+        transport = self._transport
         if self._ending is None:
             self._ending = asyncio.get_running_loop().call_later(LINGER, transport.abort)
         if not self._stalled:
