@@ -11,6 +11,8 @@ SRC = Path(__file__).parents[1] / "src"
 FILES = sorted(path.relative_to(SRC) for path in SRC.rglob("*.py"))
 CORE = [path for path in FILES if path.parts[:2] == ("chatmail", "core")]
 
+TERMINAL = [path for path in FILES if path.parts[:2] == ("chatmail", "terminal")]
+
 LINES_MAX = 450
 """The aim is 300; a file that outgrows this tells of a missing part."""
 
@@ -92,9 +94,9 @@ def reaches(name: str, *packages: str) -> bool:
     return any(f"{name}.".startswith(f"{package}.") for package in packages)
 
 
-def test_the_house_has_three_parts() -> None:
+def test_the_house_has_four_parts() -> None:
     """Otherwise the rules below would hold of nothing."""
-    assert {path.parts[1] for path in FILES if len(path.parts) > 2} == {"core", "server", "client"}
+    assert {path.parts[1] for path in FILES if len(path.parts) > 2} == {"core", "server", "client", "terminal"}
     assert any(reaches(name, "chatmail.core.hub") for path in FILES for name in imported(tree(path)))
     assert list(imported(ast.parse("def f():\n  import os.path\n  from asyncio import sleep"))) == [
         "os.path",
@@ -129,6 +131,12 @@ def test_server_and_client_never_import_each_other(path: Path) -> None:
     other = {"server": "chatmail.client", "client": "chatmail.server"}.get(path.parts[1])
     for name in imported(tree(path)):
         assert other is None or not reaches(name, other)
+
+
+@pytest.mark.parametrize("path", TERMINAL, ids=str)
+def test_what_both_programs_share_knows_neither_of_them(path: Path) -> None:
+    for name in imported(tree(path)):
+        assert not reaches(name, "chatmail") or reaches(name, "chatmail.core", "chatmail.terminal")
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

@@ -19,8 +19,11 @@ Where to start reading:
   connection, ``postman`` sends mail, ``console`` is the operator's prompt.
 - ``client``: ``connection`` (join, resume, reconnect), ``timeline`` (what has been seen), ``screen`` (how it looks),
   ``prompt`` and ``plain`` (with a terminal, and without).
+- ``terminal`` is what both programs do at a terminal, or without one: ``text`` (making foreign text harmless),
+  ``display`` (lines above the prompt).
 
-``core`` imports nothing of ours; ``server`` and ``client`` import ``core`` and never each other.
+``core`` imports nothing of ours, ``terminal`` nothing but ``core``; ``server`` and ``client`` import both, and never
+each other.
 """
 
 __version__ = "0.1.0"

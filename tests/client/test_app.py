@@ -16,7 +16,6 @@ import pytest
 import chatmail
 from chatmail.client.app import Exit, server_of
 from chatmail.client.link import Server
-from chatmail.client.stdin import LINE_MAX, read_lines
 from chatmail.core import wire
 from tests.client.scripted import NOW, ScriptedServer, Visit, echo, message, scripted, welcome
 
@@ -299,21 +298,3 @@ def test_addresses(text: str, server: Server) -> None:
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         server_of(text)
-
-
-async def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path: Path) -> None:
-    path = tmp_path / "long"
-    path.write_bytes(b"x" * (3 * LINE_MAX) + b"\nnext\n")
-    with path.open("rb") as file:
-        lines = [line async for line in read_lines(file.fileno())]
-    assert len(lines[0]) < 2 * LINE_MAX
-    assert lines[1] == "next"
-
-
-async def test_a_broken_input_is_an_error(tmp_path: Path) -> None:
-    folder = os.open(tmp_path, os.O_RDONLY)
-    try:
-        with pytest.raises(IsADirectoryError):
-            [line async for line in read_lines(folder)]
-    finally:
-        os.close(folder)

@@ -1,120 +1,24 @@
 """A person at a terminal: what they type, what they see. The keys come through a pipe, the screen is a pyte one."""
 
 import asyncio
-import errno
-import io
-import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pyte
 import pytest
-from prompt_toolkit.application.current import create_app_session
-from prompt_toolkit.data_structures import Size
 from prompt_toolkit.history import InMemoryHistory
-from prompt_toolkit.input import PipeInput, create_pipe_input
-from prompt_toolkit.output import ColorDepth
-from prompt_toolkit.output.vt100 import Vt100_Output
 
 from chatmail.client import app, ask
-from chatmail.client.display import Display
-from chatmail.client.history import history_path, open_history
 from chatmail.client.link import Ending, How
 from chatmail.client.prompt import Chat
 from chatmail.client.timeline import Timeline
 from chatmail.core import wire
+from chatmail.terminal.history import open_history
 from tests.client.scripted import NOW, ScriptedServer, Visit, direct, echo, message, person, scripted, welcome
+from tests.terminal.screen import Terminal, at_terminal
 
 TAB, ENTER, UP, CTRL_C, CTRL_D, CTRL_U = "\t", "\r", "\x1b[A", "\x03", "\x04", "\x15"
-
-
-class AnsweringScreen(pyte.Screen):
-    """One that says where the cursor is when it is asked, as real ones do."""
-
-    def __init__(self, answer: Callable[[str], None]) -> None:
-        super().__init__(80, 24)
-        self._answer = answer
-
-    def write_process_input(self, data: str) -> None:
-        self._answer(data)
-
-
-class Out(io.StringIO):
-    """Standard output, as far as prompt-toolkit is concerned."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        super().__init__()
-        self._write = write
-
-    def write(self, text: str) -> int:
-        self._write(text)
-        return len(text)
-
-    def isatty(self) -> bool:
-        return True
-
-
-class Terminal:
-    """80 by 24, and what was rung and written raw."""
-
-    def __init__(self, keys: PipeInput) -> None:
-        self.raw = ""
-        self.gone = False
-        self._keys = keys
-        self._screen = AnsweringScreen(keys.send_text)
-        self._stream = pyte.Stream(self._screen)
-        self._changed = asyncio.Event()
-        colours = ColorDepth.from_env()
-        self.output = Vt100_Output(
-            Out(self._write), lambda: Size(24, 80), term="xterm-256color", default_color_depth=colours
-        )
-
-    def _write(self, text: str) -> None:
-        if self.gone:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        self.raw += text
-        self._stream.feed(text)
-        self._changed.set()
-
-    @property
-    def lines(self) -> list[str]:
-        return [line.rstrip() for line in self._screen.display]
-
-    @property
-    def toolbar(self) -> str:
-        return self.lines[-1]
-
-    @property
-    def text(self) -> str:
-        return "\n".join(line for line in self.lines if line)
-
-    def type(self, keys: str) -> None:
-        self._keys.send_text(keys)
-
-    def paste(self, text: str) -> None:
-        self.type(f"\x1b[200~{text}\x1b[201~")
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        try:
-            async with asyncio.timeout(5):
-                while not true():
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            raise AssertionError(f"this never came:\n{self.text}") from None
-
-    async def shows(self, text: str) -> None:
-        await self.until(lambda: text in self.text)
-
-
-@asynccontextmanager
-async def at_terminal() -> AsyncIterator[Terminal]:
-    with create_pipe_input() as keys:
-        terminal = Terminal(keys)
-        with create_app_session(input=keys, output=terminal.output):
-            yield terminal
 
 
 class Scene:
@@ -141,7 +45,7 @@ async def scene(*frames: wire.Frame, history: Path | None = None, join: bool = T
     async with asyncio.timeout(10), at_terminal() as terminal, scripted() as server, asyncio.TaskGroup() as tasks:
         timeline = Timeline("John", "p")
         kept = open_history(history, pytest.fail) if history else InMemoryHistory()
-        chat = Chat(server.address, "John", "john@example.org", timeline, history=kept, display=Display())
+        chat = Chat(server.address, "John", "john@example.org", timeline, history=kept)
         ending = tasks.create_task(chat.run())
         there = Scene(terminal, server, await server.visit(), chat, timeline)
         there.ending = ending
@@ -413,28 +317,6 @@ async def test_what_was_typed_is_kept_for_next_time_and_for_nobody_else(tmp_path
     async with scene(history=path) as john:
         john.terminal.type(UP)
         await john.terminal.shows("> remember me")
-
-
-async def test_without_a_place_for_it_the_history_lasts_as_long_as_the_session(tmp_path: Path) -> None:
-    reports: list[str] = []
-    (tmp_path / "file").touch()
-    history = open_history(tmp_path / "file" / "history", reports.append)
-    assert isinstance(history, InMemoryHistory)
-    assert len(reports) == 1
-    broken = open_history(tmp_path / "there" / "history", reports.append)
-    (tmp_path / "there" / "history").unlink()
-    (tmp_path / "there").rmdir()
-    broken.append_string("one")
-    broken.append_string("two")
-    assert len(reports) == 2
-
-
-def test_where_the_history_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert history_path() == tmp_path / "chatmail" / "history"
-    monkeypatch.setenv("XDG_STATE_HOME", "relative")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert history_path() == tmp_path / ".local" / "state" / "chatmail" / "history"
 
 
 # The questions before.

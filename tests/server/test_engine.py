@@ -8,7 +8,23 @@ import pytest
 
 from chatmail.core.limits import Limits
 from chatmail.core.records import Change
-from chatmail.core.wire import Ack, Code, Dm, Error, Join, Joined, Message, Notify, Ping, Pong, Say, Welcome
+from chatmail.core.wire import (
+    Ack,
+    Code,
+    Dm,
+    Error,
+    Join,
+    Joined,
+    Leave,
+    Left,
+    Message,
+    Notify,
+    Ping,
+    Pong,
+    Say,
+    Welcome,
+    encode,
+)
 from chatmail.server.app import House, running
 from chatmail.server.settings import Settings
 from chatmail.server.stores import StoreError
@@ -101,3 +117,20 @@ async def test_who_is_cut_while_their_join_is_stored_may_come_back(store: GatedS
         welcome = await again.join("Ann")
         assert sorted(person.name for person in welcome.people) == ["Ann", "John"]
         again.cut()
+
+
+async def test_a_peer_that_is_gone_in_the_tick_of_its_goodbye_disturbs_nobody(store: GatedStore) -> None:
+    async with house(store) as h, peers(h.port, "John") as (john,):
+        brisk = await Peer.joined(h.port, "Brisk")
+        await john.expect(Joined, name="Brisk")
+        sock = brisk.writer.get_extra_info("socket").dup()
+        store.gate.clear()
+        store.asked.clear()
+        await brisk.send(Leave())
+        await store.asked.wait()
+        brisk.cut()
+        await asyncio.sleep(0)
+        # The loop has not looked at the server's socket since: its goodbye goes to nobody, which resets the connection.
+        sock.close()
+        store.gate.set()
+        assert (await john.expect(Left)).name == "Brisk"

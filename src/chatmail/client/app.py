@@ -4,16 +4,18 @@ import argparse
 import asyncio
 import os
 import secrets
+import ssl
 import sys
 from enum import IntEnum
 
+from msgspec import structs
+
 import chatmail
-from chatmail.client import screen
 from chatmail.client.link import Ending, How, Server
-from chatmail.client.text import plain, visible
 from chatmail.client.timeline import Timeline
 from chatmail.core import wire
 from chatmail.core.names import BadEmail, BadName, check_email, check_name
+from chatmail.terminal.text import plain, visible
 
 HOST = "localhost"
 PORT = 6245
@@ -58,6 +60,8 @@ MENDED_BY = {
 def main() -> None:
     """The console script."""
     options = _options().parse_args()
+    if options.tls:
+        options.server = structs.replace(options.server, tls=_tls())
     talk = _at_terminal if _is_terminal(sys.stdin) and _is_terminal(sys.stdout) else _in_pipe
     code = talk(options)
     _flush()
@@ -103,10 +107,17 @@ def _options() -> argparse.ArgumentParser:
         default=Server(HOST, PORT),
         help=f"where the server is ({HOST}:{PORT})",
     )
+    parser.add_argument("--tls", action="store_true", help="speak TLS, and check the server's certificate and its name")
     parser.add_argument("--name", default="", help="your name in the chat; asked for when it is missing")
     parser.add_argument("--email", default="", help="your email address; asked for when it is missing")
     parser.add_argument("--version", action="version", version=f"chatmail {chatmail.__version__}")
     return parser
+
+
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def _is_terminal(stream: object) -> bool:
@@ -182,14 +193,13 @@ def _at_terminal(options: argparse.Namespace) -> Exit:
 async def chat(server: Server, name: str, email: str) -> Exit:
     """Ask, connect, chat; ask again when the server refuses what another answer may mend."""
     from chatmail.client import ask  # prompt-toolkit takes its time to load: only where there is a terminal
-    from chatmail.client.display import Display
-    from chatmail.client.history import history_path, open_history
     from chatmail.client.prompt import Chat
+    from chatmail.terminal.history import history_path, open_history
 
     wrong = {"name": "", "email": ""}
     given = {"name": name, "email": email}
     questions = {"name": ask.NAME, "email": ask.EMAIL}
-    history = open_history(history_path(), lambda text: ask.say(screen.status(text, trouble=True)))
+    history = open_history(history_path("history"), ask.complain)
     timeline = _timeline(name)
     while True:
         for field, question in questions.items():
@@ -199,7 +209,7 @@ async def chat(server: Server, name: str, email: str) -> Exit:
                 answer = await ask.ask(question, given[field], wrong[field])
             given[field], wrong[field] = answer, ""
         timeline.me = given["name"]
-        face = Chat(server, given["name"], given["email"], timeline, history=history, display=Display())
+        face = Chat(server, given["name"], given["email"], timeline, history=history)
         ending = await face.run()
         mend = _mended_by(ending)
         if mend is None:

@@ -4,15 +4,12 @@ from collections.abc import Callable
 
 from msgspec import Struct
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application.current import get_app_session
 from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.shortcuts import print_formatted_text
 from prompt_toolkit.styles import Style
-from prompt_toolkit.utils import get_cwidth
 
 from chatmail.client import screen
-from chatmail.client.text import Fragments, wrap
 from chatmail.core.names import BadEmail, BadName, check_email, check_name
+from chatmail.terminal.display import Display
 
 
 class Question(Struct, frozen=True):
@@ -48,7 +45,7 @@ async def ask(question: Question, default: str, wrong: str) -> str:
     session: PromptSession[str] = PromptSession(style=Style.from_dict(screen.STYLE))
     while True:
         if wrong:
-            say(screen.status(wrong, trouble=True))
+            complain(wrong)
         label = FormattedText([("class:prompt", question.label)])
         typed = await session.prompt_async(label, default=default, handle_sigint=False, set_exception_handler=False)
         answer, wrong = check(question, typed)
@@ -57,7 +54,6 @@ async def ask(question: Question, default: str, wrong: str) -> str:
         default = ""  # the arrow up brings it back
 
 
-def say(fragments: Fragments) -> None:
-    """Write a line while no prompt is there."""
-    width = get_app_session().output.get_size().columns
-    print_formatted_text(FormattedText(wrap(fragments, width, get_cwidth)), style=Style.from_dict(screen.STYLE))
+def complain(text: str) -> None:
+    """Say what is wrong while no prompt is there."""
+    Display(screen.STYLE, links=True).show(screen.status(text, trouble=True))

@@ -6,8 +6,8 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from chatmail.client import commands
-from chatmail.client.text import plain, visible
 from chatmail.client.timeline import Timeline
+from chatmail.terminal.text import plain, visible
 
 _NOTIFY = ("always", "away", "never")
 

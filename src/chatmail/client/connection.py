@@ -22,7 +22,7 @@ from msgspec import UNSET
 from chatmail.client.heartbeat import Heartbeat
 from chatmail.client.link import Ending, Face, How, Lost, Server, State, Timing, backoff
 from chatmail.client.timeline import Kept, Timeline
-from chatmail.client.wording import nonsense, why
+from chatmail.client.wording import closed, nonsense, why
 from chatmail.core import wire
 
 CHUNK = 64 * 1024
@@ -232,24 +232,22 @@ class Connection:
             try:
                 data = await reader.read(CHUNK)
             except OSError as error:
-                return self._cut or Lost(f"the connection to {self.server} broke: {why(error)}")
+                if first or self._was_in or not isinstance(error, ConnectionError):
+                    return self._cut or Lost(f"the connection to {self.server} broke: {why(error)}")
+                data = b""  # so do some close who do not like what they read
             if not data:
-                return self._cut or Lost(self._closed(first))
+                text = f"{self.server} closed the connection" if self._was_in else closed(self.server, first)
+                return self._cut or Lost(text)
             first = first or data
             if self._heart.heard():
                 self._rearm.set()
             for frame in decoder.feed(data):
                 if isinstance(frame, wire.WireError):
-                    return Lost(nonsense(str(self.server), frame, None if self.joined else first))
+                    return Lost(nonsense(self.server, frame, None if self.joined else first))
                 outcome = self._inside(frame) if self.joined or self._leaving else self._outside(frame, tasks)
                 if outcome:
                     return outcome
             self._pulse.set()
-
-    def _closed(self, first: bytes) -> str:
-        if first or self._was_in:
-            return f"{self.server} closed the connection"
-        return f"{self.server} closed the connection without a word; is a chatmail server there?"
 
     def _outside(self, frame: wire.ServerFrame, tasks: asyncio.TaskGroup) -> Ending | Lost | None:
         """A frame before the ``welcome``."""

@@ -7,16 +7,17 @@ server has answered everything, and leaves.
 
 import asyncio
 import signal
+from contextlib import aclosing
 from datetime import datetime
 from typing import TextIO, assert_never
 
 from chatmail.client import commands, screen
 from chatmail.client.connection import Connection
 from chatmail.client.link import Ending, Server, State
-from chatmail.client.signals import handling
-from chatmail.client.stdin import read_lines
 from chatmail.client.timeline import News, Timeline
 from chatmail.core import wire
+from chatmail.terminal.signals import handling
+from chatmail.terminal.stdin import read_lines
 
 WINDOW = 32
 """So many lines may be unconfirmed before the next one is read."""
@@ -96,11 +97,12 @@ class Plain:
     async def _say_lines(self, fd: int) -> None:
         number = 0
         try:
-            async for line in read_lines(fd):
-                number += 1
-                if not self._say(line, number):
-                    return
-                await self._connection.until(lambda: len(self._timeline.unconfirmed) < WINDOW)
+            async with aclosing(read_lines(fd)) as lines:
+                async for line in lines:
+                    number += 1
+                    if not self._say(line, number):
+                        return
+                    await self._connection.until(lambda: len(self._timeline.unconfirmed) < WINDOW)
         except OSError as error:
             self._mistake(f"standard input can't be read: {error.strerror}")
 

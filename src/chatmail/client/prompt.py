@@ -23,12 +23,12 @@ from prompt_toolkit.utils import get_cwidth
 from chatmail.client import commands, screen
 from chatmail.client.completion import ChatCompleter
 from chatmail.client.connection import Connection
-from chatmail.client.display import Display
 from chatmail.client.link import Ending, Server, State
-from chatmail.client.signals import handling
-from chatmail.client.text import Fragments, plain, visible, wrap
 from chatmail.client.timeline import News, Timeline
 from chatmail.core import wire
+from chatmail.terminal.display import Display
+from chatmail.terminal.signals import handling
+from chatmail.terminal.text import Fragments, plain, visible, wrap
 
 HINT = "to leave, press Ctrl-D or type /quit"
 
@@ -40,15 +40,12 @@ class Chat:
         server, name, email: as for ``Connection``.
         timeline: what we know; it outlives this.
         history: what was typed before.
-        display: where lines go.
     """
 
-    def __init__(
-        self, server: Server, name: str, email: str, timeline: Timeline, *, history: History, display: Display
-    ) -> None:
+    def __init__(self, server: Server, name: str, email: str, timeline: Timeline, *, history: History) -> None:
         self.connection = Connection(server, name, email, timeline, self)
         self._timeline = timeline
-        self._display = display
+        self._display = Display(screen.STYLE, links=True, gone=self.connection.leave)
         self._days = screen.Days(datetime.now().astimezone().date())
         self._state = State.CONNECTING
         self._wrong = ""
@@ -76,13 +73,9 @@ class Chat:
         leave = self.connection.leave
         with handling({signal.SIGTERM: leave, signal.SIGHUP: leave, signal.SIGINT: self._interrupt}):
             async with asyncio.TaskGroup() as tasks:
-                showing = tasks.create_task(self._show())
                 typing = tasks.create_task(self._type())
                 ending = await self.connection.run()
                 typing.cancel()
-                await asyncio.wait([typing])
-                self._display.close()
-                await showing
         return ending
 
     # The face.
@@ -120,22 +113,16 @@ class Chat:
         finally:
             self._code = None
 
-    async def _show(self) -> None:
-        try:
-            await self._display.run()
-        except OSError:  # the terminal is gone, there is nowhere to say so
-            self.connection.leave()
-
     # The input line.
 
     async def _type(self) -> None:
         await self._open.wait()
-        while True:
-            try:
-                await self._session.prompt_async(handle_sigint=False, set_exception_handler=False)
-            except (EOFError, OSError):  # Ctrl-D, or the terminal is gone
-                self.connection.leave()
-                return
+        try:
+            with self._display.above(self._session):
+                while True:
+                    await self._session.prompt_async(handle_sigint=False, set_exception_handler=False)
+        except (EOFError, OSError):  # Ctrl-D, or the terminal is gone
+            self.connection.leave()
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()

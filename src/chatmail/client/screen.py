@@ -9,15 +9,16 @@ Each line begins so that nobody can write one that looks the same. After the tim
     ``!! notice: ``             what the operator said
 
 and a line about the client's own business begins with ``-- ``. Names hold no such signs and no spaces, and a text
-has no way to begin a line (see ``text``). ``plain`` gives the same lines without styles: colour only helps.
+has no way to begin a line (see ``terminal.text``). ``plain`` gives the same lines without styles: colour only helps.
 """
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from zlib import crc32
 
-from chatmail.client.text import CONTINUED, Fragments, mention_of, paragraph, plain, visible
+from chatmail.client.timeline import mention_of
 from chatmail.core import wire
+from chatmail.terminal.text import CONTINUED, Fragments, paragraph, plain, visible
 
 __all__ = ["STYLE", "Days", "clock", "draw", "name_style", "plain", "status"]
 

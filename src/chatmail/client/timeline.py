@@ -8,9 +8,11 @@ An own line is shown when it comes back, not when it is typed. Until then it is 
 sent again under the same id after every reconnect, whatever happened to the epoch.
 """
 
+import re
+from functools import lru_cache
+
 from msgspec import UNSET, Struct, structs
 
-from chatmail.client.text import mention_of
 from chatmail.core import wire
 
 Kept = wire.Say | wire.Dm | wire.Notify | wire.Away
@@ -30,6 +32,12 @@ class News(Struct, frozen=True):
     answered: Kept | None = None
     fresh: bool = True
     ring: bool = False
+
+
+@lru_cache(maxsize=16)
+def mention_of(name: str) -> re.Pattern[str]:
+    """Finds the name as a word of its own: in "John:" and "@john.", but neither in "Johnny" nor in "john.smith"."""
+    return re.compile(rf"(?<!\w)(?<!\w[.-])@?{re.escape(name)}(?!\w|[.-]\w)", re.IGNORECASE)
 
 
 class Timeline:

@@ -32,6 +32,7 @@ from chatmail.server.postman import Postman
 from chatmail.server.settings import Settings, SettingsError, load
 from chatmail.server.stores import Store
 from chatmail.server.stores.memory import MemoryStore
+from chatmail.terminal.signals import handling
 
 SMTP_CONNECTIONS = 3
 MAIL_TIME = 5.0
@@ -63,10 +64,7 @@ async def serve(settings: Settings) -> None:
     """Run the server until the operator, or a signal, ends it. Raises OSError when it cannot listen."""
     console = Console()
     end = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, end.set)
-    with console.logging():
+    with handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), end.set)), console.logging():
         async with running(settings) as house, asyncio.TaskGroup() as group:
             for line in _opening(settings, house.port):
                 _log.info(line)

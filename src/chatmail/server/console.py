@@ -7,18 +7,18 @@ for what is serious, and foreign characters escaped. ``run`` answers what is typ
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from prompt_toolkit.utils import is_dumb_terminal
 
 from chatmail.core.operator import Operator
 from chatmail.server.desk import Desk
-from chatmail.server.lines import Line, clip, clock_time, harmless
-from chatmail.server.pipe import Pipe
-from chatmail.server.terminal import Terminal, history_path
+from chatmail.server.faces import Face, Pipe, Terminal
+from chatmail.server.lines import Line, clip, clock_time
+from chatmail.terminal.history import history_path
+from chatmail.terminal.text import harmless
 
 LOGGERS = {"chatmail": logging.INFO, "asyncio": logging.WARNING}
 """What is shown: our own log, and what the event loop has to complain about (tasks that failed unseen, say)."""
@@ -27,22 +27,6 @@ TEXT_MAX = 2_000
 INDENT = " " * len("00:00:00 ")
 TRACE = f"{INDENT}| "
 """Begins every line of a traceback: where a record begins there is a time."""
-
-
-class Face(Protocol):
-    """Where the operator looks and types."""
-
-    def show(self, lines: Iterable[Line]) -> None:
-        """Show lines; from any thread."""
-        ...
-
-    async def run(self, desk: Desk, clock: Callable[[], float]) -> None:
-        """Have what is typed answered, until there is no more."""
-        ...
-
-    def close(self) -> None:
-        """Show what waits to be shown."""
-        ...
 
 
 class Console:
@@ -89,15 +73,8 @@ def _find_face() -> Face:
     if source is not None and os.isatty(source) and not _in_foreground(source):
         source = None  # reading it would stop the process
     if source is not None and target is not None and os.isatty(source) and os.isatty(target) and not is_dumb_terminal():
-        return Terminal(_history())
+        return Terminal(history_path("operator-history"))
     return Pipe(source, target, getattr(sys.stdout, "encoding", None) or "utf-8")
-
-
-def _history() -> Path | None:
-    try:
-        return history_path()
-    except RuntimeError:  # nobody's home
-        return None
 
 
 def _descriptor(stream: TextIO | None) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from chatmail.core.operator import Operator
 from chatmail.core.wire import Refused
 from chatmail.server.commands import BY_NAME, QUOTED_MAX, TABLE, Command, House, Mistake, find, peak_memory
-from chatmail.server.lines import harmless
+from chatmail.terminal.text import harmless
 
 _log = logging.getLogger(__name__)
 

@@ -1,34 +1,24 @@
-r"""Lines for the operator: what others wrote made harmless, tables, spans of time. Pure.
+"""Lines for the operator: tables, spans of time, numbers. Pure.
 
-A line may hold what a stranger chose: a reason for being away, the words of a foreign mail server. It is shown as what
-it is, ``\x1b`` for an escape and ``\n`` for a line break, so that it can neither drive the terminal nor begin a line.
+A line may hold what a stranger chose: a reason for being away, the words of a foreign mail server. Nothing of it can
+drive the terminal or begin a line.
 """
 
 import re
 import time
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 from prompt_toolkit.utils import get_cwidth
 
-COMBINING_MAX = 6
-"""So many combining marks may sit on one character (languages need up to four); more climb over other lines."""
-CONTINUED = "│ "
-"""Begins every row of a line but its first."""
+from chatmail.terminal.text import harmless
+
 CELL_MAX = 40
 """Widest cell of a table, in characters; the last of a row may be longer."""
 
 MINUTE, HOUR, DAY, WEEK = 60, 3_600, 86_400, 604_800
 _UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
 _SPAN = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
-
-# Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties) beyond the format characters: letters and marks that
-# draw nothing; and the Braille pattern without dots.
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0e\uffa0\ufff0-\ufff8"
-    "\U000e0000-\U000e0fff]"
-)
 
 
 class Line(Struct, frozen=True):
@@ -40,48 +30,6 @@ class Line(Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.head + self.text
-
-
-def harmless(text: str) -> str:
-    """The text on one line, with everything in it that does not show itself as an escape."""
-    if text.isascii() and text.isprintable():
-        return text
-    shown: list[str] = []
-    marks = 0
-    for char in text:
-        marks = marks + 1 if unicodedata.category(char) in {"Mn", "Me"} else 0
-        seen = char.isprintable() and not _INVISIBLE.match(char) and marks <= COMBINING_MAX
-        shown.append(char if seen else _escape(char))
-    return "".join(shown)
-
-
-def _escape(char: str) -> str:
-    if char in "\n\r\t":
-        return repr(char)[1:-1]
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def rows(text: str, first: int, others: int) -> Iterator[str]:
-    """The text in pieces that fit: into ``first`` cells, then into ``others``; broken at a space where there is one.
-
-    The terminal would break it too, but at its left edge, where a stranger's words could pass for a line of ours.
-    """
-    room = max(first, 1)
-    while get_cwidth(text) > room:
-        end = cells = 0
-        while end < len(text) and cells + get_cwidth(text[end]) <= room:
-            cells += get_cwidth(text[end])
-            end += 1
-        end = max(end, 1)
-        space = text.rfind(" ", 1, end + 1)
-        at = end if space < 0 else space
-        yield text[:at]
-        text = text[at:].lstrip(" ")
-        if not text:
-            return
-        room = max(others, 1)
-    yield text
 
 
 def table(*lines: Sequence[str]) -> list[str]:

@@ -199,7 +199,10 @@ class Connection:
             self._ending = asyncio.get_running_loop().call_later(LINGER, transport.abort)
         if not self._stalled:
             self._shut = True
-            if transport.can_write_eof():
-                transport.write_eof()
-            else:
+            if not transport.can_write_eof():
                 transport.close()
+                return
+            try:
+                transport.write_eof()
+            except OSError:  # the peer has reset the connection, and nobody has read that yet
+                transport.abort()

@@ -7,34 +7,46 @@ from pathlib import Path
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 
-def history_path() -> Path:
-    """Where it is kept (XDG Base Directory Specification: state that lasts but is not worth moving)."""
+def history_path(name: str) -> Path | None:
+    """Where a history is kept (XDG Base Directory Specification: state that lasts but is not worth moving).
+
+    None where nobody is at home.
+    """
     folder = os.environ.get("XDG_STATE_HOME", "")
-    root = Path(folder) if folder.startswith("/") else Path("~/.local/state").expanduser()
-    return root / "chatmail" / "history"
+    try:
+        root = Path(folder) if folder.startswith("/") else Path("~/.local/state").expanduser()
+    except RuntimeError:
+        return None
+    return root / "chatmail" / name
 
 
-def open_history(path: Path, report: Callable[[str], None]) -> History:
+def open_history(path: Path | None, report: Callable[[str], None]) -> History:
     """The history in this file; one in memory where there can be no file, after saying so."""
+    if path is None:
+        return InMemoryHistory()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600))
         path.chmod(0o600)
     except OSError as error:
-        report(f"what you type is not kept for next time: {path}: {error.strerror}")
+        report(_lament(path, error))
         return InMemoryHistory()
-    return PrivateHistory(path, report)
+    return _PrivateHistory(path, report)
 
 
-class PrivateHistory(FileHistory):
+def _lament(path: Path, error: OSError) -> str:
+    return f"what you type is not kept for next time: {path}: {error.strerror}"
+
+
+class _PrivateHistory(FileHistory):
     """A file history that reports a broken disk once instead of ending the prompt."""
 
     def __init__(self, path: Path, report: Callable[[str], None]) -> None:
         super().__init__(path)
+        self._path = path
         self._report: Callable[[str], None] | None = report
 
     def load_history_strings(self) -> Iterable[str]:
-        """The latest first."""
         try:
             return list(super().load_history_strings())
         except OSError as error:
@@ -42,7 +54,6 @@ class PrivateHistory(FileHistory):
             return []
 
     def store_string(self, string: str) -> None:
-        """Append to the file."""
         try:
             super().store_string(string)
         except OSError as error:
@@ -50,5 +61,5 @@ class PrivateHistory(FileHistory):
 
     def _fail(self, error: OSError) -> None:
         if self._report:
-            self._report(f"what you type is not kept for next time: {self.filename!s}: {error.strerror}")
+            self._report(_lament(self._path, error))
             self._report = None

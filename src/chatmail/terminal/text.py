@@ -1,9 +1,9 @@
-r"""What others wrote, made harmless for a terminal; mentions; and wrapping with marked lines. Pure.
+r"""What others wrote, made harmless for a terminal; and wrapping with marked rows. Pure.
 
-Whatever comes over the wire was written by somebody else: it may hold escape sequences, characters that turn the
-line around or are not there to the eye, and line breaks that start what looks like another person's line. Nothing
-here forbids any of it. It is shown as what it is: ``\x1b`` for an escape, in a style of its own, and every line
-of a text after its first begins with ``CONTINUED``.
+Much of what is shown was written by somebody else: it may hold escape sequences, characters that turn the line around
+or are not there to the eye, and line breaks that start what looks like another person's line. Nothing here forbids
+any of it. It is shown as what it is: ``\x1b`` for an escape, in a style of its own, and every line of a text after
+its first begins with ``CONTINUED``.
 
 Fragments are pairs of a style and a text, as prompt-toolkit takes them; this module does not import it.
 """
@@ -25,9 +25,18 @@ _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0e\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
 """Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties) beyond the format characters: letters and marks that
-draw nothing. The emoji variation selector U+FE0F stays as it is."""
+draw nothing."""
 _NEW_EMOJI = re.compile("[\U0001f000-\U0001faff]")
 """Unassigned here may only mean that this Python is older than the emoji."""
+_AS_EMOJI = "\ufe0f"
+"""The variation selector that makes an emoji of the character before it (UTS 51)."""
+_EMOJI = "[\u2190-\u21ff\u231a-\u23ff\u2600-\u27bf\u2b05-\u2b55\U0001f000-\U0001faff]"
+"""Extended_Pictographic and skin tones, as far as they are ever joined, in whole blocks."""
+JOINT = re.compile(f"(?:(?<={_EMOJI})|(?<={_EMOJI}{_AS_EMOJI}))\u200d(?={_EMOJI})")
+"""The joiner that makes one emoji of two (families, say): the only one of its kind that the eye can see at work."""
+_CLUSTER = re.compile(f".(?:[{_AS_EMOJI}\U0001f3fb-\U0001f3ff]|\u200d.){{,8}}")
+"""What should not be torn apart: a character, or the longest of the joined emoji that are in use."""
+_LINK = re.compile(r"""["'(<\[]*https?://[!-~]+""")
 
 
 @lru_cache(maxsize=4096)
@@ -37,8 +46,12 @@ def _shown(char: str) -> str:
         return TAB
     if unicodedata.category(char) == "Zs" or char == "\u2800":
         return " "  # all of them, so that lines can be broken wherever the eye sees a gap
-    if (char.isprintable() and not _INVISIBLE.match(char)) or _NEW_EMOJI.match(char):
-        return char
+    return char if (char.isprintable() and not _INVISIBLE.match(char)) or _NEW_EMOJI.match(char) else _escape(char)
+
+
+def _escape(char: str) -> str:
+    if char in "\n\r":
+        return repr(char)[1:-1]
     code = ord(char)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
@@ -48,16 +61,27 @@ def visible(text: str, style: str = "") -> Fragments:
     if text.isascii() and text.isprintable():
         return [(style, text)] if text else []
     pieces: Fragments = []
+    joints = {found.start() for found in JOINT.finditer(text)}
     marks = 0
-    for char in text:
+    bare = True  # there is nothing before that a variation selector could vary
+    for at, char in enumerate(text):
         marks = marks + 1 if unicodedata.category(char) in {"Mn", "Me"} else 0
-        shown = f"\\u{ord(char):04x}" if marks > COMBINING_MAX else _shown(char)
+        if at in joints:
+            shown = char
+        else:
+            shown = _escape(char) if marks > COMBINING_MAX or (char == _AS_EMOJI and bare) else _shown(char)
+        bare = shown != char or char in (" ", _AS_EMOJI)
         kind = f"{style} class:escape".strip() if len(shown) > 1 and shown != TAB else style
         if pieces and pieces[-1][0] == kind:
             pieces[-1] = (kind, pieces[-1][1] + shown)
         else:
             pieces.append((kind, shown))
     return pieces
+
+
+def harmless(text: str) -> str:
+    """The same without a style, and with tabs as escapes: for logs and tables."""
+    return plain(visible(text.replace("\t", r"\t")))
 
 
 def paragraph(text: str, style: str = "", mention: re.Pattern[str] | None = None) -> Fragments:
@@ -80,45 +104,66 @@ def plain(fragments: Iterable[tuple[str, str]]) -> str:
     return "".join(text for _, text in fragments)
 
 
-@lru_cache(maxsize=16)
-def mention_of(name: str) -> re.Pattern[str]:
-    """Finds the name as a word of its own: in "John:" and "@john.", but neither in "Johnny" nor in "john.smith"."""
-    return re.compile(rf"(?<!\w)(?<!\w[.-])@?{re.escape(name)}(?!\w|[.-]\w)", re.IGNORECASE)
-
-
-def wrap(fragments: Fragments, width: int, measure: Callable[[str], int] = len) -> Fragments:
-    """Break lines at spaces so that they fit, each new one with ``CONTINUED`` in front.
+def wrap(
+    fragments: Fragments, width: int, measure: Callable[[str], int] = len, *, hang: int = 0, links: bool = True
+) -> Fragments:
+    """Break lines into rows that fit: at a space where there is one, each new row with ``CONTINUED`` in front.
 
     The terminal would break them as well, but at a place that the writer can calculate: enough spaces, and the rest
-    of a text stands at the left edge, where another person's line would. A word that is longer than a line
-    stays whole, so that a link can still be followed; after it a new line is begun.
+    of a text stands at the left edge, where another person's line would.
+
+    Args:
+        fragments: what others wrote has gone through ``visible`` or ``paragraph``.
+        width: of a row, in cells.
+        measure: how many cells a text takes.
+        hang: so many cells at the start of a line are a head of ours, below which nothing is written.
+        links: whether a link that is longer than a row stays whole, so that it can still be followed.
     """
     out: Fragments = []
+    start = hang  # where the text of this row begins
     column = 0
     gap: Fragments = []
     word: Fragments = []
 
+    def new_row() -> None:
+        nonlocal column, start
+        out.append(("class:continued", f"\n{' ' * hang}{CONTINUED}"))
+        column = start = hang + len(CONTINUED)
+
     def place() -> None:
         nonlocal column
         size = sum(measure(text) for _, text in word)
-        room = column + sum(len(text) for _, text in gap)
-        if word and column > len(CONTINUED) and room + size > width:
-            out.extend([("", "\n"), ("class:continued", CONTINUED)])
-            column = len(CONTINUED)
+        room = column + len(plain(gap))
+        if room + size > width and room > hang + len(CONTINUED):
+            if word:
+                new_row()
         else:
             out.extend(gap)
             column = room
-        out.extend(word)
-        column = min(column + size, width)
+        if column + size > width and not (links and _LINK.fullmatch(plain(word))):
+            tear()
+        else:
+            out.extend(word)
+            column = min(column + size, width)
         gap.clear()
         word.clear()
+
+    def tear() -> None:
+        nonlocal column
+        for style, text in word:
+            for cluster in _CLUSTER.findall(text):
+                size = measure(cluster)
+                if column + size > width and column > start:
+                    new_row()
+                out.append((style, cluster))
+                column += size
 
     for style, text in fragments:
         for piece in re.split(r"( +|\n)", text):
             if piece == "\n":
                 place()
                 out.append((style, piece))
-                column = 0
+                column = start = 0
             elif piece.startswith(" "):
                 if word:
                     place()

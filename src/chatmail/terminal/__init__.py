@@ -1,0 +1,1 @@
+"""What both programs do at a terminal, or without one: show lines, read lines, keep what was typed."""

@@ -1,0 +1,157 @@
+"""What others wrote drives no terminal and can't pass for a line of ours, and emoji look as they should."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prompt_toolkit.utils import get_cwidth
+
+from chatmail.terminal.text import CONTINUED, JOINT, harmless, paragraph, plain, visible, wrap
+
+FAMILY = "👨‍👩‍👧‍👦"
+KISS = "👩🏻‍❤️‍💋‍👨🏽"
+
+
+def rows(text: str, width: int, hang: int = 0) -> list[str]:
+    """The text behind a head of so many cells, as it is wrapped: what is ours is taken off again."""
+    head = "12:00 "[6 - hang :]
+    first, *rest = plain(wrap([("", head), ("", text)], width, get_cwidth, hang=hang, links=False)).split("\n")
+    ours = " " * hang + CONTINUED
+    assert all(row.startswith(ours) for row in rest)
+    return [first.removeprefix(head), *(row.removeprefix(ours) for row in rest)]
+
+
+@pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        ("plain", "plain"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("\x9b", "\\x9b"),
+        ("a\u202eb", "a\\u202eb"),
+        ("zero\u200bwidth", "zero\\u200bwidth"),
+        ("soft\u00adhyphen", "soft\\xadhyphen"),
+        ("\U000e0041", "\\U000e0041"),
+        ("\ud800", "\\ud800"),
+        ("a\tb", "a    b"),
+        ("a\u00a0b", "a b"),
+        ("❤\ufe0f", "❤\ufe0f"),
+        ("🫨", "🫨"),
+        ("日本", "日本"),
+        ("e\u0301", "e\u0301"),
+        ("e" + "\u0301" * 7, "e" + "\u0301" * 6 + "\\u0301"),
+    ],
+)
+def test_what_is_not_there_to_the_eye_is_made_visible(text: str, looks: str) -> None:
+    assert plain(visible(text)) == looks
+
+
+def test_an_escape_looks_unlike_the_same_characters_typed() -> None:
+    assert visible("\x1b") != visible("\\x1b")
+
+
+@pytest.mark.parametrize(
+    ("foreign", "shown"),
+    [
+        ("Žofie 千代子 👍", "Žofie 千代子 👍"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("a\n12:00:00 b\r\tc", r"a\n12:00:00 b\r\tc"),
+        ("\x9b31m\x85", r"\x9b31m\x85"),
+        ("\u202eevil\u2066", r"\u202eevil\u2066"),
+        ("a\u200bb\ufeff\u2028\u2060", r"a\u200bb\ufeff\u2028\u2060"),
+        ("\u3164\u034f\U000e0041", r"\u3164\u034f\U000e0041"),
+        ("\udc80", r"\udc80"),
+    ],
+)
+def test_what_does_not_show_itself_is_escaped(foreign: str, shown: str) -> None:
+    assert harmless(foreign) == shown
+
+
+def test_marks_cannot_climb_over_other_lines() -> None:
+    assert harmless("e" + "\u0301" * 8) == "e" + "\u0301" * 6 + r"\u0301\u0301"
+
+
+@given(st.text() | st.text(st.sampled_from("a \t\n\u200d\ufe0f\u0301\u20e3\u200b👩❤🏽🇫🇷1")))
+def test_harmless_text_is_printable_and_stays_as_it_is(foreign: str) -> None:
+    shown = harmless(foreign)
+    # No Python knows all emoji: what is unassigned in their blocks may be one.
+    assert all(c.isprintable() or "\U0001f000" <= c <= "\U0001faff" for c in JOINT.sub("", shown))
+    assert harmless(shown) == shown
+
+
+@pytest.mark.parametrize("emoji", [FAMILY, KISS, "🏳️‍🌈", "🧑🏽‍💻", "🏴‍☠️", "❤️‍🔥", "🇫🇷", "1️⃣", "#️⃣", "☺️", "🙂‍↔️", "👍🏿"])
+def test_emoji_of_several_parts_stay_whole(emoji: str) -> None:
+    assert harmless(f"so {emoji}!") == f"so {emoji}!"
+
+
+@pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        ("a\u200db", r"a\u200db"),
+        ("👩\u200d", r"👩\u200d"),
+        ("\u200d👩", r"\u200d👩"),
+        ("👩\u200d\u200d👩", r"👩\u200d\u200d👩"),
+        ("👩\u200d 👩", r"👩\u200d 👩"),
+        ("👩\u200c👩", r"👩\u200c👩"),
+        ("👩\u200b👩", r"👩\u200b👩"),
+        ("👩e\u0301\u200d👩", r"👩é\u200d👩".replace("é", "e\u0301")),
+        ("\ufe0fa", r"\ufe0fa"),
+        ("a \ufe0f", r"a \ufe0f"),
+        ("❤\ufe0f\ufe0f", "❤\ufe0f" + r"\ufe0f"),
+        ("\x1b\ufe0f", r"\x1b\ufe0f"),
+        ("❤\ufe0e", r"❤\ufe0e"),
+        ("🏴\U000e0067\U000e007f", r"🏴\U000e0067\U000e007f"),
+    ],
+)
+def test_what_joins_and_varies_nothing_is_made_visible(text: str, looks: str) -> None:
+    assert harmless(text) == looks
+
+
+@given(st.text(), st.integers(0, 6))
+def test_rows_fit_and_lose_nothing_but_spaces(foreign: str, hang: int) -> None:
+    shown = harmless(foreign)
+    first, *rest = rows(shown, 20, hang)
+    assert get_cwidth(first) <= 20 - hang
+    assert all(get_cwidth(row) <= 20 - hang - len(CONTINUED) for row in rest)
+    assert "".join([first, *rest]).replace(" ", "") == shown.replace(" ", "")
+
+
+def test_rows_break_at_spaces_where_there_are_some() -> None:
+    assert rows("to be or not", 6) == ["to be", "or", "not"]
+    assert rows("incomprehensibly", 6) == ["incomp", "rehe", "nsib", "ly"]
+    assert rows("千代子", 1) == ["千", "代", "子"]  # no room for anything: one at a time
+
+
+def test_no_row_begins_below_a_head() -> None:
+    assert rows("to be or not", 12, 6) == ["to be", "or", "not"]
+    assert rows("incomprehensibly", 12, 6) == ["incomp", "rehe", "nsib", "ly"]
+    assert rows(" " * 69 + "12:00 forged", 80, 6) == [" " * 69 + "12:00", "forged"]
+    assert rows(" " * 70 + "12:00 forged", 80, 6)[1:] == ["12:00 forged"]
+
+
+def test_joined_emoji_are_not_torn_apart() -> None:
+    wrapped = rows(FAMILY * 3 + KISS, 20)
+    assert wrapped == [FAMILY * 2, FAMILY, KISS]
+
+
+@given(st.text(), st.integers(10, 100))
+def test_wrapping_marks_every_new_line_and_keeps_every_word(text: str, width: int) -> None:
+    fragments = paragraph(text)
+    wrapped = plain(wrap(fragments, width))
+    _, *rest = wrapped.split("\n")
+    assert all(line.startswith(CONTINUED) for line in rest)
+    assert "".join(wrapped.replace(CONTINUED, "").split()) == "".join(plain(fragments).replace(CONTINUED, "").split())
+
+
+def test_a_link_is_not_broken() -> None:
+    link = "https://example.org/" + "x" * 100
+    assert link in plain(wrap(paragraph(f"see {link} there"), 40))
+
+
+def test_only_a_link_sticks_out() -> None:
+    for word in ("x" * 100, "https://example.org/é" + "x" * 100, "x=https://example.org/" + "x" * 100):
+        assert all(len(row) <= 40 for row in plain(wrap(paragraph(word), 40)).split("\n"))
+    assert all(len(row) <= 40 for row in plain(wrap([("", "https://" + "x" * 100)], 40, links=False)).split("\n"))
+
+
+def test_wrapping_measures_wide_characters() -> None:
+    lines = plain(wrap(paragraph("漢字 " * 10), 20, lambda text: 2 * len(text))).split("\n")
+    assert all(2 * len(line.removeprefix(CONTINUED).replace(" ", "")) <= 20 for line in lines)
