@@ -23,7 +23,6 @@ from chatmail.core.wire import (
     Pong,
     Say,
     Welcome,
-    encode,
 )
 from chatmail.server.app import House, running
 from chatmail.server.settings import Settings
