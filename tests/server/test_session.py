@@ -234,3 +234,27 @@ async def test_at_the_end_everybody_is_told_to_come_back(tmp_path: Path) -> None
         john = await Peer.joined(h.port, "John")
         farewell = asyncio.create_task(john.bye())
     assert (await farewell).retry
+
+
+@pytest.mark.parametrize("slow", [10.0, 0.05])
+async def test_a_peer_that_goes_while_it_is_held_up_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: float
+) -> None:
+    """It sent something while its buffer was full, so nobody was reading it when it ended."""
+    monkeypatch.setattr("chatmail.server.session.SLOW", slow)
+    async with house(tmp_path, Limits(grace=0)) as h, peers(h.port, "John") as (john,):
+        stalled = _stalled_peer(h.port)
+        stalled.sendall(encode(Join(name="Slow", email="slow@example.org")))
+        await john.expect(Joined, name="Slow")
+        stalled.sendall(encode(Say(text="I am reading nothing")))
+        for _ in range(200):
+            await john.send(Say(text="x" * 3900))
+            await john.expect(Message)
+        stalled.sendall(encode(Say(text="nor do I listen")))
+        await john.sync()
+        if slow > 1:
+            stalled.close()
+        left = [frame for frame in john.frames if isinstance(frame, Left)]
+        assert left or await john.expect(Left, name="Slow")
+        stalled.close()
+    assert not h.hub.sessions

@@ -86,25 +86,29 @@ class Connection:
         peer = transport.get_extra_info("peername")
         host = peer[0] if peer else ""
         try:
-            session = self._session = self._hub.connect(host, self._clock(), self.flush)
-        except Refused as refused:
-            bye = Bye(reason=refused.text, retry=refused.code is Code.SERVER_FULL)
-            self._writer.write(encode(refused.frame()) + encode(bye))
-            self._end()
-            await self._discard()
-        else:
-            try:
-                await self._converse(session)
-            except ConnectionError:
-                pass  # the peer is gone: the same as hanging up
-            finally:
-                self._hub.disconnected(session, self._clock(), self._reason)
+            await self._serve(host)
+        except OSError:
+            pass  # the peer is gone, one way or another: the same as hanging up
         finally:
             if self._ending is not None:
                 self._ending.cancel()
             if self._drainer is not None:
                 self._drainer.cancel()
             transport.abort()
+
+    async def _serve(self, host: str) -> None:
+        try:
+            session = self._session = self._hub.connect(host, self._clock(), self.flush)
+        except Refused as refused:
+            bye = Bye(reason=refused.text, retry=refused.code is Code.SERVER_FULL)
+            self._transport.write(encode(refused.frame()) + encode(bye))
+            self._end()
+            await self._discard()
+            return
+        try:
+            await self._converse(session)
+        finally:
+            self._hub.disconnected(session, self._clock(), self._reason)
 
     async def _converse(self, session: Session) -> None:
         decoder: Decoder[ClientFrame] = Decoder(ClientFrame, LINE_BEFORE_JOIN)
@@ -142,16 +146,18 @@ class Connection:
         while (session.blocked or session.overfull or self._stalled) and not session.closing:
             self._may_read = asyncio.Event()
             await self._may_read.wait()
-        self._may_read = None
+            self._may_read = None
+            if self._transport.is_closing():
+                raise ConnectionResetError
         return self._hear(session)
 
     def _hear(self, session: Session) -> float:
-        now = self._clock()
-        session.deaf = False
-        session.heard = now
+        """Listen to this session again, unless it has gone meanwhile; the time."""
         if self._transport.is_closing():
             raise ConnectionResetError
-        return now
+        session.deaf = False
+        session.heard = self._clock()
+        return session.heard
 
     def flush(self) -> None:
         """Write what this session is owed, as far as its socket takes it."""
@@ -170,25 +176,27 @@ class Connection:
                     break
         if session.closing:
             self._end()
+        self._let_read()
+
+    def _let_read(self) -> None:
+        """Have the reading task look whether it may go on."""
         if self._may_read is not None:
             self._may_read.set()
 
     async def _drain(self) -> None:
         """Wait until the socket has taken everything, as long as it takes something, and go on."""
         transport = self._transport
-        left = transport.get_write_buffer_size()
-        while left:
+        while left := transport.get_write_buffer_size():
             try:
                 async with asyncio.timeout(SLOW):
                     await self._writer.drain()
-            except TimeoutError:
-                if transport.get_write_buffer_size() == left:
+            except OSError:  # a TimeoutError of ours is one too; else the connection is lost
+                if not transport.is_closing() and transport.get_write_buffer_size() == left:
                     self._reason = "too slow"
                     transport.abort()
+                if transport.is_closing():
+                    self._let_read()
                     return
-            except ConnectionError:
-                return  # the reading task learns it too, and ends
-            left = transport.get_write_buffer_size()
         self._stalled = False
         self.flush()
 
