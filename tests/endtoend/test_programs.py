@@ -1,10 +1,11 @@
 """The installed programs without a terminal: pipes, signals, exit statuses, mistakes."""
 
 import asyncio
+import resource
 import signal
 import socket
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,22 @@ from tests.endtoend.conftest import SCRIPTS, Desk
 from tests.peer import Peer
 
 
-async def start(desk: Desk, program: str, *options: str, settings: Mapping[str, str] | None = None) -> Process:
-    env = desk.environment(program, settings or {})
+async def start(
+    desk: Desk,
+    program: str,
+    *options: str,
+    settings: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> Process:
     return await asyncio.create_subprocess_exec(
-        SCRIPTS / program, *options, cwd=desk.folder / program, env=env, stdin=PIPE, stdout=PIPE, stderr=PIPE
+        SCRIPTS / program,
+        *options,
+        env=desk.environment(program, settings or {}),
+        cwd=desk.folder / program,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        preexec_fn=before,
     )
 
 
@@ -151,3 +164,18 @@ async def test_the_protocol_can_be_driven_by_hand(desk: Desk) -> None:
         peer.cut()
     process.terminate()
     await ends(process)
+
+
+async def test_more_clients_than_the_system_has_descriptors_for_are_not_promised(desk: Desk) -> None:
+    process = await start(
+        desk,
+        "chatmail-server",
+        "--port",
+        str(desk.port),
+        settings={"MAX_CLIENTS": "1000"},
+        before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)),
+    )
+    await line_with(process.stdout, "200 open files here, which is room for 136")
+    await line_with(process.stdout, f"port {desk.port}")
+    process.terminate()
+    assert (await ends(process))[0] == 0

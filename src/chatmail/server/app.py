@@ -123,7 +123,6 @@ async def running(
     )
     hub.motd = hub.motd or settings.motd
     listener = Listener(hub, settings.rate, clock)
-    _allow_descriptors(settings.max_clients)
     port = await listener.open(settings.chat_host, settings.chat_port, _tls(settings))
     async with asyncio.TaskGroup() as parts:
         running = [
@@ -170,7 +169,7 @@ def _limits(settings: Settings) -> Limits:
     return Limits(
         history=settings.history,
         presence_max=settings.presence_max,
-        max_clients=settings.max_clients,
+        max_clients=_room(settings.max_clients),
         max_per_ip=settings.max_per_ip,
         allowed_emails=settings.allowed_emails,
         verify_email=settings.verify_email,
@@ -213,14 +212,18 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _allow_descriptors(clients: int) -> None:
-    """Raise the limit of open files to what so many clients need, as far as the system lets us."""
+def _room(clients: int) -> int:
+    """How many clients there can be: the limit of open files is raised for so many, as far as the system lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = clients + SPARE_DESCRIPTORS
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    room = min(clients, max(soft, wanted) - SPARE_DESCRIPTORS)
+    if room < clients:
+        _log.warning("MAX_CLIENTS=%d: the system allows %d open files here, which is room for %d", clients, hard, room)
+    return room
 
 
 if __name__ == "__main__":
