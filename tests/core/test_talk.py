@@ -186,6 +186,17 @@ class TestPing:
         mary.ask(Ping(seq=2))
         assert self.seen(house) == 4
 
+    def test_what_the_store_did_not_take_the_next_one_says_again(self) -> None:
+        house, mary, john = pair()
+        john.ask(Dm(to="Mary", text="one"))
+        mary.frames()
+        mary.send(Ping(seq=3))
+        house.refuse("the disk is full")
+        assert mary.frames() == [Pong()]
+        assert self.seen(house) == 0
+        assert mary.ask(Ping(seq=3)) == [Pong()]
+        assert self.seen(house) == 3
+
     def test_without_a_number_it_is_only_a_sign_of_life(self) -> None:
         house, mary, john = pair()
         assert house.take() == []

@@ -32,6 +32,7 @@ class Desk:
             "TERM": "xterm-256color",
             "LANG": "C.UTF-8",
             "TZ": "UTC",
+            **{key: value for key, value in os.environ.items() if key.startswith("COVERAGE_")},
             **settings,
         }
 
