@@ -374,8 +374,9 @@ def test_a_letter_that_waits_can_be_hurried() -> None:
     office.add(1)
     letter = office.digest.outcome(office.freeze(NOON), LATER, NOON)
     office.digest.hurry(letter, NOON + 1)
-    assert office.digest.take(NOON + 1) == letter
-    office.digest.outcome(letter, SENT, NOON + 2)
+    hurried = office.digest.take(NOON + 1)
+    assert hurried == replace(letter, due=NOON + 1)
+    office.digest.outcome(hurried, SENT, NOON + 2)
     assert office.digest.take(NOON + 30) is None
 
 
@@ -407,7 +408,7 @@ def test_a_letter_that_is_no_digest_goes_at_once_whatever_the_window() -> None:
     office.add(1)
     office.send(NOON)
     code = Letter(message_id="<code@x>", address=ADDRESS[MARY], content=b"123456", made=NOON, expires=NOON + 600)
-    office.digest.post(code, NOON + 1)
+    office.digest.post(code)
     assert office.digest.take(NOON + 1) == code
     later = office.digest.outcome(code, LATER, NOON + 1)
     assert office.digest.take(NOON + 31) == later
@@ -463,7 +464,23 @@ def test_of_two_letters_that_were_on_their_way_none_is_lost() -> None:
     letters = [stored(1, NOON, due=NOON + 5), stored(2, NOON + 60, due=NOON + 90)]
     office.digest.restore([], letters)
     assert office.digest.letters() == letters
-    assert [office.digest.take(when) for when in (NOON + 5, NOON + 90)] == letters
+    assert office.digest.take(NOON + 100) == letters[0]
+    assert office.digest.take(NOON + 100) is None  # one at a time goes to an address
+    office.digest.outcome(letters[0], SENT, NOON + 101)
+    assert office.digest.take(NOON + 101) == letters[1]
+
+
+def test_a_letter_revived_while_another_is_on_its_way_waits_for_it() -> None:
+    office = Office()
+    office.add(1)
+    failed = office.digest.outcome(office.freeze(NOON), FAILED, NOON)
+    office.add(2)
+    going = office.freeze(NOON + 60)
+    revived = office.digest.revive(failed, NOON + 61)
+    assert office.digest.waiting(ADDRESS[MARY]) == 2
+    assert office.digest.take(NOON + 61) is None
+    office.digest.outcome(going, SENT, NOON + 62)
+    assert office.digest.take(NOON + 62) == revived
 
 
 # A day with a virtual clock.

@@ -133,7 +133,7 @@ class TestReceipts:
     def test_a_code_has_no_receipt_but_the_operator_hears_when_it_fails(self) -> None:
         house, mary, john = pair()
         letter = Letter(message_id="<c>", address="x@example.org", content=b"1", made=house.now, expires=house.now + 9)
-        house.hub.mailroom.send(letter, house.now)
+        house.hub.mailroom.send(letter)
         house.deliver(Fate.FAILED, "no such mailbox", "550")
         assert house.told[-1] == "mail to x@example.org is given up: no such mailbox [550]"
         assert house.take() == []

@@ -53,12 +53,16 @@ class _Box:
     def __init__(self) -> None:
         self.waiting: deque[Mail] = deque()
         self.made: deque[float] = deque(maxlen=PER_DAY)
-        self.letter: Letter | None = None
+        self.letters: dict[str, Letter] = {}  # by Message-ID; more than one only where a dead one was revived
         self.busy = False  # a draft or letter of it is in somebody's hands
         self.due: float | None = None
 
+    def next_letter(self) -> Letter | None:
+        """The letter that is due first."""
+        return min(self.letters.values(), key=lambda letter: letter.due, default=None)
+
     def __len__(self) -> int:
-        return len(self.waiting) + (len(self.letter.mails) if self.letter else 0)
+        return len(self.waiting) + sum(len(letter.mails) for letter in self.letters.values())
 
 
 class Digest:
@@ -101,18 +105,16 @@ class Digest:
 
     def letters(self) -> list[Letter]:
         """The letters that are on their way, or will be tried again."""
-        return [box.letter for box in self._flying.values() if box.letter]
+        return [box.letters[message_id] for message_id, box in self._flying.items()]
 
     def restore(self, mails: Iterable[tuple[Mail, str]], letters: Iterable[Letter]) -> None:
         """Take up what the store held: mails with their addresses, letters (oldest first)."""
         for letter in letters:
             box = self._box(letter.address)
             box.made.append(letter.made)
-            if letter.state == "waiting" and box.letter is None:
+            if letter.state == "waiting":
                 self._fly(box, letter)
-                self._schedule(box, letter.address, letter.due)
-            elif letter.state == "waiting":
-                self.post(letter, letter.due)
+                self._schedule(box, letter.address)
         for mail, address in mails:
             self.add(mail, address, 0.0)
 
@@ -120,17 +122,17 @@ class Digest:
         """Put a mail into its box: ``queued`` goes out at once, ``held`` waits for its window."""
         box = self._box(address)
         box.waiting.append(mail)
-        free = next_free(box.made, self._window)
-        if box.letter is None and not box.busy:
-            self._schedule(box, address, free)
-        at_once = box.letter is None and not box.busy and free <= now
+        free = not box.letters and not box.busy
+        if free:
+            self._schedule(box, address)
+        at_once = free and next_free(box.made, self._window) <= now
         return "queued" if at_once and self._judge(mail, now) == "send" else "held"
 
-    def post(self, letter: Letter, now: float) -> None:
+    def post(self, letter: Letter) -> None:
         """Send a letter that is no digest, at once and whatever the window."""
         box = _Box()
         self._fly(box, letter)
-        self._schedule(box, letter.address, now)
+        self._schedule(box, letter.address)
 
     def due(self) -> float | None:
         """When ``take`` will have something to do; None: not before something is added."""
@@ -143,12 +145,12 @@ class Digest:
         while (when := self.due()) is not None and when <= now:
             _, _, address, box = heappop(self._agenda)
             box.due = None
-            job = box.letter or self._draft(box, address, now)
+            job = box.next_letter() or self._draft(box, address, now)
             if job is not None:
                 box.busy = True
                 return job
             if box.waiting:
-                self._schedule(box, address, now + max(1.0, self._window))
+                self._wake(box, address, now + max(1.0, self._window))
         return None
 
     def _draft(self, box: _Box, address: str, now: float) -> Draft | None:
@@ -182,7 +184,7 @@ class Digest:
         box = self._box(draft.address)
         box.waiting.extendleft(reversed(draft.mails))
         box.busy = False
-        self._schedule(box, draft.address, now + max(1.0, self._window))
+        self._wake(box, draft.address, now + max(1.0, self._window))
 
     def outcome(self, letter: Letter, outcome: Outcome, now: float) -> Letter:
         """How sending went; the letter as it is from now on: sent, failed, or waiting for its next try."""
@@ -194,34 +196,43 @@ class Digest:
                 letter = replace(letter, state="sent", content=b"", mails=())
             case Fate.LATER if due < letter.expires:
                 letter = replace(letter, tries=letter.tries + 1, due=due, reply=outcome.reply)
-                box.letter = letter
-                self._schedule(box, letter.address, due)
-                return letter
             case _:
                 letter = replace(letter, state="failed", reply=outcome.reply)
-        box.letter = None
-        del self._flying[letter.message_id]
-        if box.waiting:
-            self._schedule(box, letter.address, next_free(box.made, self._window))
+        if letter.state == "waiting":
+            box.letters[letter.message_id] = letter
+        else:
+            del box.letters[letter.message_id], self._flying[letter.message_id]
+        self._schedule(box, letter.address)
         return letter
 
     def hurry(self, letter: Letter, now: float) -> None:
         """Try a letter now that waits for its next try."""
-        box = self._flying[letter.message_id]
-        if not box.busy:
-            self._schedule(box, letter.address, now)
+        self._fly(self._flying[letter.message_id], replace(letter, due=now))
+        self._schedule(self._flying[letter.message_id], letter.address)
 
     def revive(self, letter: Letter, now: float) -> Letter:
-        """Send a letter after all that had failed for good, in a box of its own; as it is from now on."""
+        """Send a letter after all that had failed for good; as it is from now on."""
         letter = replace(letter, state="waiting", tries=0, due=now, expires=now + LETTER_LIFE)
-        self.post(letter, now)
+        box = self._box(letter.address)
+        self._fly(box, letter)
+        self._schedule(box, letter.address)
         return letter
 
     def _fly(self, box: _Box, letter: Letter) -> None:
-        box.letter = letter
+        box.letters[letter.message_id] = letter
         self._flying[letter.message_id] = box
 
-    def _schedule(self, box: _Box, address: str, when: float) -> None:
+    def _schedule(self, box: _Box, address: str) -> None:
+        """Wake up for this box when something of it is due; not while it is in somebody's hands, who will report."""
+        letter = box.next_letter()
+        if box.busy:
+            return
+        if letter is not None:
+            self._wake(box, address, letter.due)
+        elif box.waiting:
+            self._wake(box, address, next_free(box.made, self._window))
+
+    def _wake(self, box: _Box, address: str, when: float) -> None:
         """Wake up for this box at this time, and not at any time said before."""
         box.due = when
         heappush(self._agenda, (when, next(self._order), address, box))

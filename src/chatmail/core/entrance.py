@@ -32,7 +32,7 @@ def join(hub: "Hub", session: Session, frame: Join, now: float) -> None:
         return
     challenge = hub.door.challenge(session, frame, entrant, now)
     letter = hub.code_letter(entrant.email, entrant.name, challenge.digits, now, challenge.expires)
-    hub.mailroom.send(letter, now)
+    hub.mailroom.send(letter)
     hub.answer(session, Challenge(email=mask_email(entrant.email), expires=stamp(challenge.expires)))
 
 

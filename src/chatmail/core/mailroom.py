@@ -111,9 +111,9 @@ class Mailroom:
         """What still waits for somebody who is forgotten is dropped when its time comes; failures are nobody's."""
         self._failures.pop(reader.id, None)
 
-    def send(self, letter: Letter, now: float) -> None:
+    def send(self, letter: Letter) -> None:
         """Send a letter that is no digest, at once."""
-        self.digest.post(letter, now)
+        self.digest.post(letter)
         self._post()
 
     # For the one who sends.
