@@ -411,3 +411,30 @@ class TestLargeRooms:
         (people,) = house.peers[0].ask(Who())[-1:]
         assert isinstance(people, People)
         assert (len(people.people), people.total) == (200, 205)
+
+
+class TestOneTick:
+    def test_a_list_is_never_older_than_its_place_in_the_stream(self) -> None:
+        """Somebody leaves in the tick in which somebody else asks."""
+        house = House()
+        john, mary = house.join("John"), house.join("Mary")
+        john.frames()
+        john.stall()
+        house.hub.receive(john.session, Who(), house.now)
+        mary.ask(Leave())
+        john.go_on()
+        left, people = john.frames()
+        assert isinstance(left, Left)
+        assert isinstance(people, People)
+        assert names(people) == ["John"]
+
+    def test_many_who_leave_a_large_room_at_once_cost_the_others_one_list(self) -> None:
+        house = House(Limits(presence_max=2))
+        stays, *others = [house.join(name) for name in ("Ada", "Bo", "Cy", "Di", "Ed")]
+        stays.frames()
+        for other in others:
+            other.send(Leave())
+        house.settle()
+        (people,) = stays.frames()
+        assert isinstance(people, People)
+        assert (len(people.people), people.total) == (1, 1)

@@ -1,10 +1,13 @@
 """A session's answers: in the order of its frames, after what the store and the journal owe it."""
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatmail.core.journal import READ_MAX
 from chatmail.core.session import OWED_MAX, Session
-from chatmail.core.wire import Ack, Bye, Gap, Pong, encode
+from chatmail.core.wire import Ack, Bye, Error, Gap, Pong, encode
 
 
 def session() -> Session:
@@ -13,6 +16,10 @@ def session() -> Session:
 
 def ack(number: int) -> Ack:
     return Ack(id=str(number))
+
+
+def making(number: int) -> Callable[[], Ack]:
+    return lambda: ack(number)
 
 
 def lines(*numbers: int) -> bytes:
@@ -29,8 +36,8 @@ def test_a_new_session_is_owed_nothing() -> None:
 
 def test_an_answer_goes_out_once_the_journal_is_read_so_far() -> None:
     some = session()
-    some.answer(ack(1), after=0)
-    some.answer(ack(2), after=7)
+    some.answer(making(1), after=0)
+    some.answer(making(2), after=7)
     assert some.take_answers() == lines(1)
     assert bool(some.answers)
     some.cursor = 6
@@ -43,8 +50,8 @@ def test_an_answer_goes_out_once_the_journal_is_read_so_far() -> None:
 
 def test_no_answer_overtakes_one_before_it() -> None:
     some = session()
-    some.answer(ack(1), after=7)
-    some.answer(ack(2), after=0)
+    some.answer(making(1), after=7)
+    some.answer(making(2), after=0)
     assert some.take_answers() == b""
     some.cursor = 9
     assert some.take_answers() == lines(1, 2)
@@ -53,10 +60,10 @@ def test_no_answer_overtakes_one_before_it() -> None:
 def test_an_answer_waits_for_the_store_to_answer_all_that_was_submitted_before_it() -> None:
     some = session()
     some.ticket = 3
-    some.hold(lambda: ack(1))
+    some.hold(making(1))
     some.ticket = 5
-    some.hold(lambda: ack(2))
-    some.hold(lambda: ack(3))
+    some.hold(making(2))
+    some.hold(making(3))
     assert not some.settle(2, after=0)
     assert not bool(some.answers)
     assert some.settle(3, after=0)
@@ -69,32 +76,47 @@ def test_an_answer_waits_for_the_store_to_answer_all_that_was_submitted_before_i
     assert not some.settle(9, after=9)
 
 
-def test_a_held_answer_is_made_when_its_turn_comes() -> None:
+def test_an_answer_is_made_when_it_goes_out() -> None:
     some, missed = session(), [1]
     some.ticket = 1
     some.hold(lambda: Gap(missed=missed[0]))
-    missed[0] = 2
     some.settle(1, after=0)
+    missed[0] = 2
     assert some.take_answers() == encode(Gap(missed=2))
 
 
 def test_who_does_not_take_its_answers_is_overfull_until_it_does() -> None:
-    some, count = session(), OWED_MAX // len(encode(Pong()))
-    for _ in range(count):
-        some.answer(Pong(), after=1)
+    some = session()
+    for _ in range(OWED_MAX - 2):
+        some.answer(Pong, after=1)
+    some.ticket = 1
+    some.hold(Pong)
     assert not some.overfull
-    some.answer(Pong(), after=2)
+    some.answer(Pong, after=2)
     assert some.overfull
     some.cursor = 1
-    assert some.take_answers() == encode(Pong()) * count
+    assert some.take_answers() == encode(Pong()) * (OWED_MAX - 2)
     assert not some.overfull
+
+
+def test_answers_go_out_in_pieces_of_a_moderate_size() -> None:
+    some = session()
+    large = Error(code="bad-frame", text="x" * 4_000)
+    for _ in range(40):
+        some.answer(lambda: large, after=0)
+    pieces = []
+    while some.is_due():
+        pieces.append(some.take_answers())
+    assert b"".join(pieces) == encode(large) * 40
+    assert [len(piece) < READ_MAX + 5_000 for piece in pieces] == [True] * len(pieces)
+    assert len(pieces) == 3
 
 
 def test_after_a_farewell_comes_nothing_that_was_still_held() -> None:
     some = session()
-    some.answer(ack(1), after=5)
+    some.answer(making(1), after=5)
     some.ticket = 1
-    some.hold(lambda: ack(2))
+    some.hold(making(2))
     some.farewell(Bye(reason="kicked", retry=False), after=5)
     assert some.closing
     assert not some.settle(1, after=5)
@@ -116,9 +138,9 @@ def test_answers_come_in_the_order_of_their_frames_each_once(steps: list[str]) -
             case "answer" | "hold":
                 asked += 1
                 if some.ticket > settled:
-                    some.hold(lambda asked=asked: ack(asked))  # type: ignore[misc]
+                    some.hold(making(asked))
                 else:
-                    some.answer(ack(asked), last)
+                    some.answer(making(asked), last)
             case "settle" if settled < submitted:
                 settled += 1
                 last += 1

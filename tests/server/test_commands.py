@@ -80,7 +80,7 @@ async def test_an_unknown_command_gets_the_closest_one(line: str, hint: str) -> 
 async def test_wrong_words_are_answered_with_the_usage(line: str) -> None:
     c = await console("a", "b", "x")
     command = next(command for command in TABLE if command.name == line.split()[0])
-    assert await c.type(line) == [f"it goes {command.usage}: {command.help}"]
+    assert await c.type(line) == [f"use {command.usage}: {command.help}"]
     assert c.quits == 0
 
 
@@ -261,7 +261,7 @@ async def test_mail() -> None:
         "/mail retry tries them all again",
     ]
     assert await c.type("/mail retry") == ["trying 3 letters again"]
-    assert (await c.type("/mail"))[0] == "2 messages waiting to be mailed, 1 mail sent, 0 failed"
+    assert (await c.type("/mail"))[0] == "3 messages waiting to be mailed, 1 mail sent, 0 failed"
 
 
 async def test_stats() -> None:

@@ -121,7 +121,7 @@ async def test_what_happens_is_told_above_a_half_typed_line() -> None:
         await operator.screen.shows(ends(*(str(number) for number in range(30)), "chatmail> /broadc"))
         operator.keys.send_text("ast\r")
         await operator.screen.shows(
-            ends("chatmail> /broadcast", "it goes /broadcast TEXT: say something to everybody", "chatmail>")
+            ends("chatmail> /broadcast", "use /broadcast TEXT: say something to everybody", "chatmail>")
         )
 
 
@@ -296,7 +296,7 @@ async def test_commands_from_a_pipe_are_answered_and_its_end_ends_nothing() -> N
         assert taken(lines) == [
             "this is not sent; /broadcast TEXT says it to everybody",
             "nobody here was ever called 'nobody'",
-            "it goes /who: who is here",
+            "use /who: who is here",
             "nobody is banned",
             "people chat on",
             r"ERROR: mail to a\nb",

@@ -31,7 +31,8 @@ def mistakes(*argv: str, **environ: str) -> tuple[str, ...]:
     return caught.value.mistakes
 
 
-def test_nothing_set_is_a_chat_for_this_machine() -> None:
+def test_nothing_set_is_a_chat_for_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where no .env is
     settings = load([], {}, Path())
     assert settings == Settings()
     assert settings.loopback

@@ -165,7 +165,8 @@ def _in_pipe(options: argparse.Namespace) -> Exit:
     try:
         name, email = check_name(options.name), check_email(options.email)
     except (BadName, BadEmail) as mistake:
-        _complain(f"{mistake} (without a terminal, --name and --email are needed)")
+        missing = "" if options.name and options.email else " (without a terminal, --name and --email are needed)"
+        _complain(f"{mistake}{missing}")
         return Exit.USAGE
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -145,7 +145,7 @@ def _alone(action: Action) -> Callable[[str, str | None], Parsed]:
 
 def _usage(name: str) -> Mistake:
     command = next(command for command in TABLE if command.name == name)
-    return Mistake(f"it goes {command.usage} ({command.help})")
+    return Mistake(f"use {command.usage} ({command.help})")
 
 
 TABLE = (

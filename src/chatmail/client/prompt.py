@@ -156,6 +156,7 @@ class Chat:
     def _interrupt(self) -> None:
         """Ctrl-C clears the line."""
         buffer = self._session.default_buffer
+        self._wrong = ""
         if buffer.text:
             buffer.reset()
             self._session.app.invalidate()

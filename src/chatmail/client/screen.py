@@ -217,6 +217,8 @@ def _whether(*, online: bool) -> str:
 
 def _receipt(frame: wire.Receipt) -> Fragments:
     words = plain(visible(_MAIL[frame.mail](frame.to, frame.online)))
+    if frame.mail == "held" and frame.detail:
+        words = plain(visible(f"the email to {frame.to} has not gone out yet, it is tried again"))
     return status(f"{words}: {frame.detail}" if frame.detail else words, trouble=frame.mail == "failed")
 
 

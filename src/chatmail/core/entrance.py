@@ -147,7 +147,7 @@ def _welcome(
         notify=account.notify,
         motd=hub.motd or UNSET,
     )
-    session.prologue.append(encode(welcome))
+    session.prologue.append(session.take_answers() + encode(welcome))
     if resume is not UNSET and resumed:
         session.cursor = max(resume.seq, account.first, floor)
     else:

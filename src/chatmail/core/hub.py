@@ -157,6 +157,14 @@ class Hub:
         elif session.join_errors >= self.limits.join_errors:
             self.dismiss(session, f"{self.limits.join_errors} errors without joining", retry=False)
 
+    def hang_up(self, session: Session) -> None:
+        """A session sends no more: it is closed, once it has the answers to everything it sent."""
+
+        def close(_: object) -> None:
+            self.dismiss(session, "you hung up", retry=True)
+
+        self.submit(Change(then=close, failed=close), session)
+
     def dismiss(self, session: Session, reason: str, *, retry: bool) -> None:
         """Say goodbye to a session and close it once it has what it is owed now."""
         if not session.closing:
@@ -178,6 +186,7 @@ class Hub:
             return b"", False
         if session.answers:
             data += session.take_answers()
+            return data, session.is_due() or session.cursor < journal.last
         return data, session.cursor < journal.last
 
     def _read_apart(self, session: Session) -> tuple[bytes, bool]:
@@ -186,7 +195,7 @@ class Hub:
         if session.prologue:
             return session.prologue.popleft(), True
         if account is None or not session.answers:
-            return session.take_answers(), False
+            return session.take_answers(), session.is_due()
         if not session.closing:
             return b"", False  # until what it missed is found
         # Up to its last words it still reads, unless it would miss something on the way.
@@ -198,7 +207,7 @@ class Hub:
         except Lagged:
             pass
         session.cursor = self.journal.last
-        return session.take_answers(), False
+        return session.take_answers(), session.is_due()
 
     def flush(self) -> None:
         """Tell every session that may have something to read."""
@@ -241,6 +250,7 @@ class Hub:
             if change.then is not None:
                 change.then(number)
             self._settle(session)
+        self.roster.make_known()
         self.ids.expire(self.journal.first)
         self._wake()
 
@@ -272,7 +282,7 @@ class Hub:
             self._everybody = True
         else:
             for account in audience:
-                session = self.roster.session_of(account)
+                session = self.roster.reach(account)
                 if session is not None:
                     self._dirty.add(session)
 
@@ -305,24 +315,27 @@ class Hub:
         self.answer_later(session, lambda: frame)
 
     def answer_later(self, session: Session, make: Callable[[], wire.Frame]) -> None:
-        """The same for an answer that is made when its turn comes."""
+        """The same for an answer that is made when it goes out."""
         if session.ticket > self._settled:
             session.hold(make)
         else:
-            self.reply(session, make())
+            self._reply_later(session, make)
 
     def reply(self, session: Session, frame: wire.Frame) -> None:
         """Owe a session this answer to the change that is being settled, after what the journal holds now."""
+        self._reply_later(session, lambda: frame)
+
+    def _reply_later(self, session: Session, make: Callable[[], wire.Frame]) -> None:
         if not session.closing:
-            session.answer(frame, self.journal.last if session.account else 0)
+            session.answer(make, self.journal.last if session.account else 0)
             self.touch(session)
 
-    def owe(self, account: int, frame: wire.Frame) -> bool:
+    def owe(self, account: int, make: Callable[[], wire.Frame]) -> bool:
         """Send a frame to an account's session, after what the journal holds now; False without one."""
-        session = self.roster.session_of(account)
+        session = self.roster.reach(account)
         if session is None or session.closing:
             return False
-        self.reply(session, frame)
+        self._reply_later(session, make)
         return True
 
     def touch(self, session: Session) -> None:

@@ -82,7 +82,10 @@ class Mailroom:
 
     def tell(self, mail: Mail, state: MailState, detail: str = "") -> bool:
         """Send the author of a mail a receipt; False when they are not connected."""
-        return self._hub.owe(mail.author, self._receipt(mail, state, detail))
+        return self._hand(mail.author, self._receipt(mail, state, detail))
+
+    def _hand(self, author: int, receipt: Receipt) -> bool:
+        return self._hub.owe(author, lambda: receipt)
 
     def _receipt(self, mail: Mail, state: MailState, detail: str) -> Receipt:
         online = self._hub.roster.session_of(mail.reader) is not None
@@ -174,7 +177,7 @@ class Mailroom:
     def confess(self, author: int) -> None:
         """Tell somebody who just came in which of their mails failed meanwhile."""
         for receipt in self._failures.pop(author, ()):
-            self._hub.owe(author, receipt)
+            self._hand(author, receipt)
             self._hub.submit(Change(rows=(Gone(table="failure", key=receipt.seq),)))
 
     def retry(self, now: float, message_id: str | None = None) -> int:

@@ -79,6 +79,11 @@ class Roster:
         presence = self.get(account)
         return presence.session if presence is not None else None
 
+    def reach(self, account: int) -> Session | None:
+        """The session that what belongs to an account goes to, even while it is on its way out."""
+        presence = self._present.get(account)
+        return presence.session if presence is not None else None
+
     def is_away(self, account: Account, now: float) -> bool:
         """Not connected, or said so, or nothing but pings for a while: mail may be wanted."""
         session = self.session_of(account.id)
@@ -114,15 +119,14 @@ class Roster:
         if presence.session is not None:
             self._hub.dismiss(presence.session, "you came in from another terminal", retry=False)
         presence.session = session
-        self._make_known()
         return presence
 
-    def _make_known(self) -> None:
+    def make_known(self) -> None:
         """Send everybody the list, once the room is small again, if there is somebody they could not hear of."""
         if self._untold and len(self._present) <= self._hub.limits.presence_max:
             self._untold = False
             for account in self._present:
-                self._hub.owe(account, self.people())
+                self._hub.owe(account, self.people)
 
     def lose(self, account: Account, session: Session, reason: str, now: float) -> None:
         """The session of somebody here is gone: they have the grace to come back."""
@@ -163,9 +167,8 @@ class Roster:
 
         def left(_: int | None) -> None:
             del self._present[account.id]
-            self._hub.tell(f"{account.name} left: {reason}")
+            self._hub.tell(f"{account.name} left" if asker is not None else f"{account.name} left: {reason}")
             self._untold = self._untold or entry is None
-            self._make_known()
             if presence.session is not None:
                 self._hub.dismiss(presence.session, "you left" if asker else reason, retry=False)
 

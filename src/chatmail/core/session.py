@@ -9,14 +9,12 @@ from collections import deque
 from collections.abc import Callable
 
 from chatmail.core.codes import Challenge
+from chatmail.core.journal import READ_MAX
 from chatmail.core.records import Account
 from chatmail.core.wire import Frame, encode
 
-OWED_MAX = 256 * 1024
-"""A session that is owed more than so many bytes of answers is not read until it has taken them."""
-
-HELD_MAX = 1_000
-"""Nor while so many answers wait for the store."""
+OWED_MAX = 1_000
+"""A session that is owed so many answers is not read until it has taken some."""
 
 
 class Session:
@@ -24,7 +22,6 @@ class Session:
 
     __slots__ = (
         "_held",
-        "_size",
         "account",
         "active",
         "answers",
@@ -74,43 +71,43 @@ class Session:
         self.bad_frames = 0
         self.join_errors = 0
         self._held: deque[tuple[int, Callable[[], Frame]]] = deque()
-        self.answers: deque[tuple[int, bytes]] = deque()
-        """What it is owed, each once it has read up to a number."""
-        self._size = 0
+        self.answers: deque[tuple[int, Callable[[], Frame]]] = deque()
+        """What it is owed, each once it has read up to a number; made when it goes out."""
 
-    def answer(self, frame: Frame, after: int) -> None:
+    def answer(self, make: Callable[[], Frame], after: int) -> None:
         """Owe it a frame, once it has read up to the number ``after``."""
-        data = encode(frame)
-        self._size += len(data)
-        self.answers.append((after, data))
+        self.answers.append((after, make))
 
     def hold(self, make: Callable[[], Frame]) -> None:
-        """Owe it an answer that is made when the store has answered what was submitted so far."""
+        """Owe it an answer for when the store has answered what was submitted so far."""
         self._held.append((self.ticket, make))
 
     def settle(self, ticket: int, after: int) -> bool:
         """The store has answered everything up to this ticket; whether something waited for that and is due now."""
         some = False
         while self._held and self._held[0][0] <= ticket:
-            self.answer(self._held.popleft()[1](), after)
+            self.answer(self._held.popleft()[1], after)
             some = True
         return some
 
     @property
     def overfull(self) -> bool:
         """Whether so much is owed that it should not ask for more."""
-        return self._size > OWED_MAX or len(self._held) > HELD_MAX
+        return len(self.answers) + len(self._held) >= OWED_MAX
+
+    def is_due(self) -> bool:
+        """Whether there is an answer that may go out at the cursor."""
+        return bool(self.answers) and self.answers[0][0] <= self.cursor
 
     def take_answers(self) -> bytes:
-        """Take the answers that are due at the cursor."""
+        """Take the answers that are due at the cursor, about READ_MAX bytes of them."""
         due = b""
-        while self.answers and self.answers[0][0] <= self.cursor:
-            due += self.answers.popleft()[1]
-        self._size -= len(due)
+        while self.is_due() and len(due) < READ_MAX:
+            due += encode(self.answers.popleft()[1]())
         return due
 
     def farewell(self, frame: Frame, after: int) -> None:
         """Owe it a frame, and nothing after that."""
         self._held.clear()
-        self.answer(frame, after)
+        self.answer(lambda: frame, after)
         self.closing = True

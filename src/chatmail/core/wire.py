@@ -9,10 +9,11 @@ comes out as a ``WireError`` in its place, because the good frames around it sti
 out, and nothing is raised, whatever the bytes.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -308,6 +309,10 @@ def encode(frame: Frame) -> bytes:
     return _encode(frame) + b"\n"
 
 
+# The field that a sentence of msgspec's is about: Object missing required field `text`; ... - at `$.when`
+_FIELD = re.compile(r"(?:field `|`\$\.)(\w+)")
+
+
 class _Head(Struct):
     """What can still be read of a line that is no valid frame: enough to answer it."""
 
@@ -369,6 +374,8 @@ class Decoder(Generic[F]):
         except msgspec.ValidationError as error:
             return self._invalid(line, error)
         except msgspec.DecodeError as error:
+            if not line.strip():
+                return WireError(Code.BAD_FRAME, "this line is empty; a frame is one JSON object")
             return WireError(Code.BAD_FRAME, f"this line is no JSON object: {error}")
         return _unfit(frame) or frame
 
@@ -385,7 +392,10 @@ class Decoder(Generic[F]):
         if isinstance(head.type, str) and str(error).endswith("`$.type`"):
             known = f"{head.type[:40]!r} is no type of frame that this end knows"
             return WireError(Code.UNSUPPORTED, known, id=id, field="type")
-        return WireError(Code.BAD_FRAME, f"this frame is not complete or not well formed: {error}", id=id)
+        found = _FIELD.search(str(error))
+        field = found[1] if found else UNSET
+        wrong = f"when is one of {', '.join(get_args(When))}" if field == "when" else str(error)
+        return WireError(Code.BAD_FRAME, f"this frame is not complete or not well formed: {wrong}", id=id, field=field)
 
 
 def _unfit(frame: Any) -> WireError | None:

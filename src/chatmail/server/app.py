@@ -4,10 +4,12 @@ The only place that knows all the parts.
 """
 
 import asyncio
+import errno
 import logging
 import os
 import resource
 import signal
+import socket
 import ssl
 import sys
 import time
@@ -26,6 +28,7 @@ from chatmail.core.records import Draft, Letter
 from chatmail.server.console import Console
 from chatmail.server.engine import Engine
 from chatmail.server.letters import compose, compose_code, fits
+from chatmail.server.lines import several
 from chatmail.server.listener import Listener
 from chatmail.server.mailers import Mailer, OutboxMailer, SmtpMailer
 from chatmail.server.postman import Postman
@@ -52,7 +55,15 @@ def main() -> None:
     try:
         asyncio.run(serve(settings))
     except OSError as error:
-        sys.exit(_complain(f"chatmail-server cannot start: {error}", 1))
+        sys.exit(_complain(f"chatmail-server cannot start: {_why(error, settings)}", 1))
+
+
+def _why(error: OSError, settings: Settings) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {settings.chat_port} is taken, perhaps by another chatmail-server; --port takes another"
+    if isinstance(error, socket.gaierror):
+        return f"CHAT_HOST={settings.chat_host} is no address of this machine: {error.strerror}"
+    return str(error)
 
 
 def _complain(text: str, status: int) -> int:
@@ -74,7 +85,8 @@ async def serve(settings: Settings) -> None:
             await end.wait()
             prompt.cancel()
             _log.info("going down: people are told, mail that is due goes out")
-        _log.info("%d mails sent, %d texts still to be mailed", *house.mail_figures())
+        sent, waiting = house.mail_figures()
+        _log.info("%s sent, %s still to be mailed", several(sent, "mail"), several(waiting, "message"))
 
 
 class House:
@@ -160,7 +172,7 @@ def _opening(settings: Settings, port: int) -> list[str]:
         f"chatmail {__version__} listens on {settings.chat_host} port {port}"
         + (", with TLS" if settings.tls_on else ""),
         mail,
-        "what is said is kept in memory only, until the server ends",
+        "what is said is kept in memory only, until the server ends; CHAT_DB has no effect yet",
         "/help lists the commands",
     ]
 

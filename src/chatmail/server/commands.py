@@ -152,7 +152,7 @@ def _ban(house: House, rest: str, now: float) -> Iterable[str]:
 
 
 def _doubt(house: House, what: str, now: float) -> list[str]:
-    """A remark on a ban of what nobody is called. Raises Mistake when nobody ever could be."""
+    """A remark on the ban of a name. Raises Mistake when nobody could ever be called so."""
     try:
         ip_address(what)
     except ValueError:
@@ -167,10 +167,10 @@ def _doubt(house: House, what: str, now: float) -> list[str]:
     except (BadName, BadEmail) as mistake:
         raise Mistake(f"nobody is banned: {mistake}") from None
     try:
-        house.operator.whois(what, now)
+        email = house.operator.whois(what, now).email
     except Refused as unknown:
         return [f"{unknown.text} (it is banned all the same)"]
-    return []
+    return [f"that bans the name only; /ban {email} keeps its person out under any name"]
 
 
 def _unban(house: House, rest: str, now: float) -> Iterable[str]:
@@ -197,7 +197,7 @@ def _ban_words(ban: Ban, now: float) -> str:
 def _mail(house: House, rest: str, now: float) -> Iterable[str]:
     if rest:
         if rest.casefold() != "retry":
-            raise Mistake(f"it goes {BY_NAME['/mail'].usage}: {BY_NAME['/mail'].help}")
+            raise Mistake(f"use {BY_NAME['/mail'].usage}: {BY_NAME['/mail'].help}")
         count = house.operator.retry(now)
         return [f"trying {several(count, 'letter')} again" if count else "there is no letter to try again"]
     figures = house.operator.figures()

@@ -66,7 +66,7 @@ class Desk:
             raise Mistake(f"nothing is done: {command.name} is one line, and this has several")
         least, most = command.words
         if not least <= len(rest.split()) <= (len(rest) if most is None else most):
-            raise Mistake(f"it goes {command.usage}: {command.help}")
+            raise Mistake(f"use {command.usage}: {command.help}")
         return command.run(self._house, rest, now)
 
     def offers(self, before: str, now: float) -> list[str]:

@@ -121,13 +121,19 @@ class Connection:
                 if isinstance(frame, WireError):
                     self._hub.refuse(session, frame, now)
                     continue
-                if self._bucket is not None and type(frame) is not Ping and (wait := self._bucket.take(now)):
-                    now = await self._slow_down(session, wait)
+                if self._bucket is not None and session.account is not None and type(frame) is not Ping:
+                    wait = self._bucket.take(now)
+                    now = await self._slow_down(session, wait) if wait else now
                 self._hub.receive(session, frame, now)
                 if session.blocked or session.overfull or self._stalled:
                     now = await self._held_up(session)
                 if session.account is not None:
                     decoder.limit = LINE_MAX
+        if not session.closing and not self._transport.is_closing():
+            # It has hung up on its side only, as ``nc -N`` does: what it is owed still reaches it.
+            session.blocked = True
+            self._hub.hang_up(session)
+            await self._held_up(session)
 
     async def _discard(self) -> None:
         """Read on without looking, so that closing does not take the last words from the peer."""
