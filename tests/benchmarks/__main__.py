@@ -66,7 +66,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds (5; quick 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome of every round to a file")
     parser.add_argument("--readers", type=_numbers, default=[100, 1000], metavar="N,N", help="how many (100,1000)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="how long each phase takes (4; quick 0.7)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="how long each phase takes (2; quick 0.7)")
     parser.add_argument("--window", type=int, default=256, metavar="N", help="messages under way when saturated (256)")
     parser.add_argument("--rate", type=float, default=20, metavar="N", help="messages a second when paced (20)")
     parser.add_argument("--only", choices=COMMANDS, help="measure this server only")
@@ -75,7 +75,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (3 if options.quick else 5)
-    options.seconds = options.seconds or (0.7 if options.quick else 4.0)
+    options.seconds = options.seconds or (0.7 if options.quick else 2.0)
     return options
 
 

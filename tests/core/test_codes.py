@@ -10,15 +10,16 @@ from chatmail.core.codes import HOUR, Challenge, Codes
 from chatmail.core.wire import Join
 
 JOHN = Join(name="John", email="john@example.org")
+HOST = "192.0.2.7"
 NOON = 1_000_000.0
 
 
 def codes(seed: int = 1) -> Codes:
-    return Codes(Random(seed), life=600.0, tries=5, per_hour=3)
+    return Codes(Random(seed), life=600.0, tries=5, per_hour=3, per_host=60)
 
 
 def issued(codes: Codes, email: str = "john@example.org", now: float = NOON) -> Challenge:
-    challenge = codes.issue(JOHN, email, now)
+    challenge = codes.issue(JOHN, email, HOST, now)
     assert challenge is not None
     return challenge
 
@@ -41,7 +42,7 @@ def test_a_small_number_keeps_its_leading_zeros() -> None:
             assert (start, stop, step) == (1_000_000, None, 1)
             return 7
 
-    assert issued(Codes(Lowest(), life=600.0, tries=5, per_hour=3)).digits == "000007"
+    assert issued(Codes(Lowest(), life=600.0, tries=5, per_hour=3, per_host=60)).digits == "000007"
 
 
 def test_each_code_is_another_one() -> None:
@@ -92,7 +93,7 @@ def test_few_codes_an_hour_go_to_one_address_however_it_is_written() -> None:
     some = codes()
     for email in ("john@example.org", "John@example.org", "JOHN@EXAMPLE.ORG"):
         issued(some, email)
-    assert some.issue(JOHN, "john@example.org", NOON + 1) is None
+    assert some.issue(JOHN, "john@example.org", HOST, NOON + 1) is None
     issued(some, "mary@example.org")
 
 
@@ -100,9 +101,9 @@ def test_after_an_hour_there_is_another_and_a_refusal_does_not_count() -> None:
     some = codes()
     for after in (0, 10, 20):
         issued(some, now=NOON + after)
-    assert some.issue(JOHN, "john@example.org", NOON + HOUR - 1) is None
+    assert some.issue(JOHN, "john@example.org", HOST, NOON + HOUR - 1) is None
     issued(some, now=NOON + HOUR)
-    assert some.issue(JOHN, "john@example.org", NOON + HOUR + 9) is None
+    assert some.issue(JOHN, "john@example.org", HOST, NOON + HOUR + 9) is None
     issued(some, now=NOON + HOUR + 10)
 
 
@@ -114,7 +115,16 @@ def test_in_no_hour_does_an_address_get_more(asked: list[tuple[float, str]]) -> 
         now += gap
         times = given[email.lower()]
         lately = sum(time > now - HOUR for time in times)
-        challenge = some.issue(JOHN, email, now)
+        challenge = some.issue(JOHN, email, HOST, now)
         assert (challenge is None) == (lately >= 3)
         if challenge is not None:
             times.append(now)
+
+
+def test_one_host_cannot_have_codes_sent_to_everybody() -> None:
+    some = codes()
+    for number in range(60):
+        issued(some, f"{number}@example.org")
+    assert some.issue(JOHN, "one.more@example.org", HOST, NOON + 1) is None
+    assert some.issue(JOHN, "one.more@example.org", "192.0.2.8", NOON + 1) is not None
+    issued(some, "one.more@example.org", NOON + HOUR)

@@ -1,4 +1,4 @@
-"""The bucket: a burst at once, then a steady rate, and a wait instead of a refusal. The limits are the design's."""
+"""The bucket: a burst at once, then a steady rate, and a wait instead of a refusal."""
 
 import pytest
 from hypothesis import given

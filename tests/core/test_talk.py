@@ -20,7 +20,7 @@ from chatmail.core.wire import (
     Say,
     stamp,
 )
-from tests.core.house import House, Peer
+from tests.core.house import House, Peer, joining
 
 
 def pair(limits: Limits | None = None) -> tuple[House, Peer, Peer]:
@@ -202,3 +202,28 @@ class TestPing:
         assert house.take() == []
         assert mary.ask(Ping()) == [Pong()]
         assert self.seen(house) == 0
+
+
+class TestWithoutProof:
+    """Where names are not trusted and no codes are sent, whoever knows name and address comes in."""
+
+    def test_a_guest_cannot_mark_as_seen_what_the_owner_has_not(self) -> None:
+        house = House(Limits(trust_names=False))
+        john, mary = house.join("John"), house.join("Mary")
+        token = mary.token
+        mary.ask(Leave())
+        john.ask(Dm(to="Mary", text="for your eyes"))
+        guest = house.join("Mary")
+        assert guest.ask(Ping(seq=house.hub.journal.last)) == [Pong()]
+        guest.ask(Leave())
+        back = house.peer()
+        told = back.ask(joining("Mary", token=token))
+        assert "for your eyes" in [frame.text for frame in told if isinstance(frame, Direct)]
+
+    def test_nor_choose_how_the_owner_gets_mail(self) -> None:
+        house = House(Limits(trust_names=False))
+        house.join("Mary").ask(Leave())
+        (error,) = house.join("Mary").ask(Notify(when="never", id="7"))
+        assert isinstance(error, Error)
+        assert (error.code, error.id) == (Code.NOT_ALLOWED, "7")
+        assert house.operator.whois("Mary", house.now).notify == "always"

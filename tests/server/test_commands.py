@@ -116,7 +116,11 @@ async def test_several_lines_are_no_command() -> None:
 async def test_ban_for_a_while_and_for_good() -> None:
     c = await console("John", "Mary")
     assert await c.type("/bans") == ["nobody is banned"]
-    assert await c.type("/ban John 1d12h no  manners") == ["john is banned", "John left: banned: no manners"]
+    assert await c.type("/ban John 1d12h no  manners") == [
+        "that bans the name only; /ban john@example.org keeps its person out under any name",
+        "john is banned",
+        "John left: banned: no manners",
+    ]
     assert await c.type("/ban Eve@example.org") == ["eve@example.org is banned"]
     assert await c.type("/ban 2001:DB8::1 spam") == ["2001:db8::1 is banned"]
     assert await c.type("/bans") == [

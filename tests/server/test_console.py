@@ -370,8 +370,8 @@ async def test_who_stops_reading_holds_up_nobody_and_learns_what_is_missing() ->
             collected += await asyncio.to_thread(lines.read, 1 << 20) or b""
         writer.close()
     missing = re.findall(rb"\((\d+) lines are missing here: nobody read them\)\n", collected)
-    assert len(missing) == 1
-    assert collected.count(text) + int(missing[0]) == WAITING_MAX + 2_000
+    assert missing  # in one place or two, as the threads take turns
+    assert collected.count(text) + sum(map(int, missing)) == WAITING_MAX + 2_000
 
 
 async def test_a_reader_that_is_gone_ends_nothing() -> None:

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatmail.core.digest import LETTER_LIFE
 from chatmail.core.names import BadEmail, BadName, check_email, check_name
 from chatmail.core.records import Draft, Letter, Mail
 from chatmail.core.wire import TEXT_MAX
-from chatmail.server.letters import LETTER_MAX, LIFETIME, compose, compose_code, fits
+from chatmail.server.letters import LETTER_MAX, compose, compose_code, fits
 
 HEADERS = [
     "From",
@@ -141,7 +142,7 @@ def test_a_letter_as_a_whole() -> None:
         "  /notify never  no mails\r\n"
     )
     assert (made.reader, made.address, made.mails) == (2, "mary@x.org", (mail("Hello,\n\nhow are you?"),))
-    assert made.expires == made.made + LIFETIME
+    assert made.expires == made.made + LETTER_LIFE
 
 
 @pytest.mark.parametrize("name", FINE_NAMES)

@@ -272,6 +272,9 @@ class Connection:
                 self._ask_code(frame, "", tasks)
             case wire.Error(code=wire.Code.WRONG_CODE) if self._challenge:
                 self._ask_code(self._challenge, frame.text, tasks)
+            case wire.Error(code=wire.Code.NOT_JOINED) if self._challenge:
+                self._challenge = None  # that code has had its tries: ask for another one
+                self._write(self._join())
             case wire.Error() if self._was_in and frame.code in AGAIN:
                 return Lost(frame.text)
             case wire.Error():

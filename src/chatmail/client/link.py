@@ -12,7 +12,7 @@ from chatmail.core import wire
 
 
 class Timing(Struct, frozen=True):
-    """All times, in seconds. Section 4 of the design gives them."""
+    """All times, in seconds."""
 
     connect: float = 10.0
     """For the connection itself (TCP, and TLS)."""

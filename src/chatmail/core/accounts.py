@@ -15,6 +15,9 @@ from chatmail.core.names import NAME_MAX, closest, fold, same_email, skeleton
 from chatmail.core.records import Account, Ban
 from chatmail.core.wire import Code, Refused
 
+SEARCHED_MAX = 1_000
+"""Among more names than these no similar one is searched for: it would hold up the chat for milliseconds."""
+
 
 class Accounts:
     """All accounts, and the names that are being taken at this moment.
@@ -53,7 +56,9 @@ class Accounts:
         """The account with this name; raises Refused, with a suggestion, where nobody ever had it."""
         account = self.find(name)
         if account is None:
-            meant = closest(name, self.names())
+            meant = self.taken_by(name)
+            if meant is None and len(self) <= SEARCHED_MAX:
+                meant = closest(name, self.names())
             hint = f"; did you mean {meant}?" if meant is not None else ""
             shown = repr(name) if len(name) <= NAME_MAX else f"{name[:NAME_MAX]!r}…"
             raise Refused(Code.NO_SUCH_PERSON, f"nobody here was ever called {shown}{hint}", id=id, field="to")

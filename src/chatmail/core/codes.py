@@ -38,21 +38,26 @@ class Codes:
         life: how long a code is good, in seconds.
         tries: how many attempts it bears.
         per_hour: how many go to one address within an hour.
+        per_host: how many one host can cause within an hour.
     """
 
-    def __init__(self, random: Random, *, life: float, tries: int, per_hour: int) -> None:
+    def __init__(self, random: Random, *, life: float, tries: int, per_hour: int, per_host: int) -> None:
         self._random = random
         self._life = life
         self._tries = tries
         self._per_hour = per_hour
+        self._per_host = per_host
         self._given: dict[str, deque[float]] = {}
 
-    def issue(self, join: Join, email: str, now: float) -> Challenge | None:
-        """A new code for this join, None when the address has had enough within the hour."""
-        for address in [key for key, times in self._given.items() if times[-1] <= now - HOUR]:
-            del self._given[address]
-        given = self._given.setdefault(same_email(email), deque(maxlen=self._per_hour))
-        if len(given) == self._per_hour and given[0] > now - HOUR:
-            return None
-        given.append(now)
+    def issue(self, join: Join, email: str, host: str, now: float) -> Challenge | None:
+        """A new code for this join, None when the address, or the host that asks, has had enough within the hour."""
+        for key in [key for key, times in self._given.items() if times[-1] <= now - HOUR]:
+            del self._given[key]
+        limits = ((same_email(email), self._per_hour), (host, self._per_host))
+        for key, limit in limits:
+            given = self._given.get(key)
+            if given is not None and len(given) == limit and given[0] > now - HOUR:
+                return None
+        for key, limit in limits:
+            self._given.setdefault(key, deque(maxlen=limit)).append(now)
         return Challenge(join, f"{self._random.randrange(10**6):06}", now + self._life, self._tries)

@@ -49,7 +49,13 @@ class Door:
         self.accounts = accounts
         self.bans = bans
         self.limits = limits
-        self.codes = Codes(random, life=limits.code_life, tries=limits.code_tries, per_hour=limits.codes_per_hour)
+        self.codes = Codes(
+            random,
+            life=limits.code_life,
+            tries=limits.code_tries,
+            per_hour=limits.codes_per_hour,
+            per_host=limits.codes_per_host,
+        )
         self._connected = 0
         self._outside: Counter[str] = Counter()  # hosts of connections that have not joined
         self._inside: Counter[str] = Counter()
@@ -133,10 +139,10 @@ class Door:
 
     def challenge(self, session: Session, join: Join, entrant: Entrant, now: float) -> Challenge:
         """Give out a code for this join; raises Refused when the address has had enough of them."""
-        challenge = self.codes.issue(join, entrant.email, now)
+        challenge = self.codes.issue(join, entrant.email, session.host, now)
         if challenge is None:
             text = (
-                f"{self.limits.codes_per_hour} codes went to {entrant.email} within the hour;"
+                f"enough codes went to {entrant.email}, or were asked for from {session.host}, within the hour;"
                 " use the last one where it was asked for, or try again in an hour"
             )
             raise Refused(Code.TOO_FAST, text, field="email")

@@ -31,6 +31,7 @@ def join(hub: "Hub", session: Session, frame: Join, now: float) -> None:
         _enter(hub, session, frame, entrant, now)
         return
     challenge = hub.door.challenge(session, frame, entrant, now)
+    session.join_errors += 1  # nobody asks for codes without end
     letter = hub.code_letter(entrant.email, entrant.name, challenge.digits, now, challenge.expires)
     hub.mailroom.send(letter)
     hub.answer(session, Challenge(email=mask_email(entrant.email), expires=stamp(challenge.expires)))
@@ -132,7 +133,9 @@ def _welcome(
     hub.tell(f"{account.name} <{account.email}> joined from {session.host}")
     session.account = account
     session.heard = now
-    floor = last if entrant.floor is None else entrant.floor
+    # Who takes a new name owns it; who comes to an old one without a proof sees nothing private from before.
+    floor = 0 if entrant.account is None else last if entrant.floor is None else entrant.floor
+    session.proven = floor == 0
     resume = frame.resume
     resumed = resume is not UNSET and entrant.proven and resume.epoch == hub.epoch and resume.seq <= last
     people = hub.roster.people(presence)

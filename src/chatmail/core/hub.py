@@ -363,7 +363,10 @@ class Hub:
         if now < session.deadline or session.blocked:
             self.at(max(session.deadline, now + 1), partial(self._check_joined, session))
         else:
-            self.dismiss(session, f"no join within {self.limits.join_time:g} s", retry=True)
+            late = (
+                "the code was not given in time" if session.challenge else f"no join within {self.limits.join_time:g} s"
+            )
+            self.dismiss(session, late, retry=True)
 
     def watch(self, session: Session, now: float) -> None:
         """Expect signs of life of this session from now on."""

@@ -35,6 +35,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     code_life: float = 600.0
     code_tries: int = 5
     codes_per_hour: int = 5
+    """Codes to one address."""
+    codes_per_host: int = 60
+    """Codes that one host can cause within an hour."""
     mails_waiting: int = 1_000
     """Texts that may wait for one address."""
     entries_max: int = 10_000

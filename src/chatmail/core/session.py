@@ -39,6 +39,7 @@ class Session:
         "looking_up",
         "pings",
         "prologue",
+        "proven",
         "seen",
         "ticket",
     )
@@ -49,6 +50,8 @@ class Session:
         self.cursor = 0
         self.seen = 0
         """The last number it said it has shown."""
+        self.proven = False
+        """Its person has proved the account: what they choose, and have seen, is the account's."""
         self.prologue: deque[bytes] = deque()
         self.ticket = 0
         """The last change that was submitted on its behalf."""

@@ -113,6 +113,9 @@ def _choose(
 ) -> None:
     """Change one field of the sender's account, and say when it is done."""
     patch = Patch(account=_account(session, id).id, field=field, value=value)
+    if field == "notify" and not session.proven:
+        text = "nobody has proved that this account is yours, so its mail is not yours to change; ask the operator"
+        raise Refused(Code.NOT_ALLOWED, text, id=id)
 
     def stored(_: int | None) -> None:
         hub.reply(session, Ack(id=id))
@@ -127,7 +130,7 @@ def ping(hub: "Hub", session: Session, frame: Ping, now: float) -> None:
     """A sign of life, which from now on is expected; and how far this person has read."""
     account = _account(session)
     hub.watch(session, now)
-    if frame.seq is not UNSET and max(account.seen, session.seen) < frame.seq <= session.cursor:
+    if frame.seq is not UNSET and session.proven and max(account.seen, session.seen) < frame.seq <= session.cursor:
         session.seen = frame.seq
 
         def not_stored(_: str) -> None:

@@ -54,6 +54,8 @@ def main() -> None:
         sys.exit(_complain(str(error), 2))
     try:
         asyncio.run(serve(settings))
+    except SettingsError as error:
+        sys.exit(_complain(str(error), 2))
     except OSError as error:
         sys.exit(_complain(f"chatmail-server cannot start: {_why(error, settings)}", 1))
 
@@ -220,7 +222,12 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")  # never asked for at the prompt
+    except (OSError, ValueError) as error:
+        pair = f"TLS_CERT={settings.tls_cert} with TLS_KEY={settings.tls_key}"
+        right = "a certificate and its key, both PEM files, the key without a password"
+        raise SettingsError([f"{pair} can't be used ({error}); they must be {right}"]) from None
     return context
 
 

@@ -96,6 +96,8 @@ class Terminal:
                     self.show(map(Line, desk.answer(line, clock())))
         except EOFError:
             desk.quit()
+        except OSError as error:  # the terminal is gone: that ends no server
+            _log.warning("the operator's terminal is gone: %s", error.strerror)
 
     def close(self) -> None:
         """Write what is left."""

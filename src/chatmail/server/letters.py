@@ -17,13 +17,12 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from hashlib import sha256
 
+from chatmail.core.digest import LETTER_LIFE
 from chatmail.core.names import BadEmail, check_email
 from chatmail.core.records import Draft, Letter, Mail
 
 LETTER_MAX = 100_000
 """Largest letter, in bytes as it goes out."""
-LIFETIME = 3 * 24 * 3600.0
-"""How long a letter is tried, in seconds."""
 OUTBOX_ADDRESS = "chatmail@chatmail.invalid"
 """The sender where there is no mail account; .invalid never exists (RFC 2606, section 2)."""
 
@@ -58,7 +57,7 @@ def fits(mails: Sequence[Mail]) -> int:
     return len(mails)
 
 
-def compose(draft: Draft, sender_email: str, epoch: str, lifetime: float = LIFETIME) -> Letter:
+def compose(draft: Draft, sender_email: str, epoch: str, lifetime: float = LETTER_LIFE) -> Letter:
     """The letter that carries the mails of a draft.
 
     Args:

@@ -7,6 +7,9 @@ then is cut off.
 """
 
 import asyncio
+import fcntl
+import struct
+import termios
 from collections.abc import Callable
 
 from chatmail.core.hub import Hub
@@ -26,6 +29,8 @@ from chatmail.core.wire import (
 )
 
 READ_SIZE = 64 * 1024
+PING_RATE = Rate(50, 10)
+"""How often a session may ping: it costs little, but not nothing."""
 SLOW = 10.0
 """A peer that takes nothing for so many seconds is closed as too slow."""
 LINGER = 1.0
@@ -41,12 +46,14 @@ class Connection:
     """
 
     __slots__ = (
-        "_bucket",
         "_clock",
         "_drainer",
         "_ending",
+        "_frames",
         "_hub",
         "_may_read",
+        "_pings",
+        "_rate",
         "_reader",
         "_reason",
         "_session",
@@ -69,7 +76,8 @@ class Connection:
         self._transport = writer.transport
         self._hub = hub
         self._clock = clock
-        self._bucket = Bucket(rate, clock()) if rate is not None else None
+        self._rate = rate
+        self._fill_buckets(clock())
         self._session: Session | None = None
         self._may_read: asyncio.Event | None = None
         self._stalled = False
@@ -77,6 +85,11 @@ class Connection:
         self._drainer: asyncio.Task[None] | None = None
         self._ending: asyncio.TimerHandle | None = None
         self._reason = "connection lost"
+
+    def _fill_buckets(self, now: float) -> None:
+        if self._rate is not None:
+            self._frames = Bucket(self._rate, now)
+            self._pings = Bucket(PING_RATE, now)
 
     async def run(self) -> None:
         """Serve this connection until either end hangs up."""
@@ -118,17 +131,19 @@ class Connection:
                 if session.closing:
                     await self._discard()
                     return
+                if self._rate is not None:
+                    bucket = self._pings if type(frame) is Ping else self._frames
+                    wait = bucket.take(now)
+                    now = await self._slow_down(session, wait) if wait else now
                 if isinstance(frame, WireError):
                     self._hub.refuse(session, frame, now)
                     continue
-                if self._bucket is not None and session.account is not None and type(frame) is not Ping:
-                    wait = self._bucket.take(now)
-                    now = await self._slow_down(session, wait) if wait else now
                 self._hub.receive(session, frame, now)
                 if session.blocked or session.overfull or self._stalled:
                     now = await self._held_up(session)
-                if session.account is not None:
+                if session.account is not None and decoder.limit != LINE_MAX:
                     decoder.limit = LINE_MAX
+                    self._fill_buckets(now)
         if not session.closing and not self._transport.is_closing():
             # It has hung up on its side only, as ``nc -N`` does: what it is owed still reaches it.
             session.blocked = True
@@ -171,6 +186,9 @@ class Connection:
         if session is None or self._shut:
             return
         transport = self._transport
+        if session.deaf and transport.is_closing():  # it has gone while nobody read it
+            self._let_read()
+            return
         more = not self._stalled
         while more:
             data, more = self._hub.read(session)
@@ -190,14 +208,15 @@ class Connection:
             self._may_read.set()
 
     async def _drain(self) -> None:
-        """Wait until the socket has taken everything, as long as it takes something, and go on."""
+        """Wait until the socket has taken everything, as long as the peer takes something, and go on."""
         transport = self._transport
-        while left := transport.get_write_buffer_size():
+        while transport.get_write_buffer_size():
+            left = self._untaken()
             try:
                 async with asyncio.timeout(SLOW):
                     await self._writer.drain()
             except OSError:  # a TimeoutError of ours is one too; else the connection is lost
-                if not transport.is_closing() and transport.get_write_buffer_size() == left:
+                if not transport.is_closing() and self._untaken() == left:
                     self._reason = "too slow"
                     transport.abort()
                 if transport.is_closing():
@@ -205,6 +224,12 @@ class Connection:
                     return
         self._stalled = False
         self.flush()
+
+    def _untaken(self) -> int:
+        """How many bytes the peer has not taken yet: ours, and those the system holds for it (tcp(7), SIOCOUTQ)."""
+        sock = self._transport.get_extra_info("socket")
+        (queued,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
+        return self._transport.get_write_buffer_size() + int(queued)
 
     def _end(self) -> None:
         """No more is to be said: half-close once all is out, and cut off who has not hung up soon."""

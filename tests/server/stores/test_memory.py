@@ -43,4 +43,12 @@ async def test_direct_messages_are_kept_for_so_many_days() -> None:
     store = MemoryStore(30)
     await store.commit([direct(2), direct(2, NOON + timedelta(days=1))])
     await store.commit([direct(2, NOON + timedelta(days=31))])
-    assert [number for number, _ in (await store.missed(2, 0, 4)).directs] == [2, 3]
+    missed = await store.missed(2, 0, 4)
+    assert [number for number, _ in missed.directs] == [2, 3]
+    assert missed.open == 0  # what has expired was no less private
+
+
+async def test_the_oldest_direct_messages_make_room_for_new_ones() -> None:
+    store = MemoryStore(30, directs_max=3 * len("psst"))
+    await store.commit([direct(2) for _ in range(5)])
+    assert [number for number, _ in (await store.missed(2, 0, 6)).directs] == [3, 4, 5]

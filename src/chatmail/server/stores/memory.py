@@ -1,11 +1,15 @@
-"""The store that keeps nothing: numbers, and direct messages until their readers come back or KEEP_DAYS pass."""
+"""The store that keeps nothing: numbers, and the latest direct messages for those who have not read them."""
 
 import secrets
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import timedelta
 
 from chatmail.core.records import Change, Entry, Missed, Snapshot
+
+DIRECTS_MAX = 64 * 1024 * 1024
+"""Most characters of direct messages that are kept; the oldest go first."""
 
 
 class MemoryStore:
@@ -13,13 +17,16 @@ class MemoryStore:
 
     Args:
         keep_days: how long direct messages wait for their readers.
+        directs_max: how many characters of them are kept.
     """
 
-    def __init__(self, keep_days: int) -> None:
+    def __init__(self, keep_days: int, directs_max: int = DIRECTS_MAX) -> None:
         self._keep = timedelta(days=keep_days)
+        self._directs_max = directs_max
         self._last = 0
-        self._numbers: list[int] = []  # of the direct messages, ascending
-        self._directs: list[Entry] = []
+        self._private = array("q")  # the numbers of all direct messages there ever were, ascending
+        self._directs: dict[int, Entry] = {}
+        self._size = 0
 
     async def open(self) -> Snapshot:
         """A new epoch: nothing is there yet."""
@@ -36,25 +43,22 @@ class MemoryStore:
             self._last += 1
             numbers.append(self._last)
             if entry.kind == "direct":
-                self._numbers.append(self._last)
-                self._directs.append(entry)
-                self._expire(entry)
+                self._keep_direct(entry)
         return numbers
 
-    def _expire(self, newest: Entry) -> None:
-        old = 0
-        while self._directs[old].time < newest.time - self._keep:
-            old += 1
-        del self._numbers[:old], self._directs[:old]
+    def _keep_direct(self, entry: Entry) -> None:
+        self._private.append(self._last)
+        self._directs[self._last] = entry
+        self._size += len(entry.text)
+        while self._size > self._directs_max or next(iter(self._directs.values())).time < entry.time - self._keep:
+            self._size -= len(self._directs.pop(next(iter(self._directs))).text)
 
     async def missed(self, account: int, after: int, before: int) -> Missed:
         """Count and collect what lies between two numbers."""
-        low, high = bisect_right(self._numbers, after), bisect_left(self._numbers, before)
-        between = range(low, high)
-        directs = tuple(
-            (self._numbers[at], self._directs[at]) for at in between if account in (self._directs[at].audience or ())
-        )
-        return Missed(open=before - 1 - after - len(between), directs=directs)
+        between = self._private[bisect_right(self._private, after) : bisect_left(self._private, before)]
+        directs = ((number, self._directs.get(number)) for number in between)
+        own = tuple((number, entry) for number, entry in directs if entry and account in (entry.author, entry.reader))
+        return Missed(open=before - 1 - after - len(between), directs=own)
 
     async def close(self) -> None:
         """Nothing to do."""
