@@ -324,7 +324,7 @@ async def test_what_was_typed_is_kept_for_next_time_and_for_nobody_else(tmp_path
 
 async def test_a_name_is_asked_for_until_it_is_one() -> None:
     async with asyncio.timeout(5), at_terminal() as terminal, asyncio.TaskGroup() as tasks:
-        answer = tasks.create_task(ask.ask(ask.NAME, "", ""))
+        answer = tasks.create_task(ask.ask(ask.NAME, ""))
         await terminal.shows("Your name:")
         terminal.type("Jo hn" + ENTER)
         await terminal.shows("it holds U+0020 SPACE")
@@ -332,12 +332,12 @@ async def test_a_name_is_asked_for_until_it_is_one() -> None:
         assert await answer == "John"
 
 
-async def test_what_the_server_refused_stands_there_to_be_changed() -> None:
+async def test_what_the_server_refused_is_asked_for_again_on_an_empty_line() -> None:
     async with asyncio.timeout(5), at_terminal() as terminal, asyncio.TaskGroup() as tasks:
-        answer = tasks.create_task(ask.ask(ask.EMAIL, "john@example.org", "this address may not join"))
+        answer = tasks.create_task(ask.ask(ask.EMAIL, "this address may not join"))
         await terminal.shows("this address may not join")
-        await terminal.shows("Your email address: john@example.org")
-        terminal.type(CTRL_U + "john@example.com" + ENTER)
+        await terminal.shows("Your email address:")
+        terminal.type("john@example.com" + ENTER)
         assert await answer == "john@example.com"
 
 
@@ -345,10 +345,10 @@ async def test_a_question_may_be_left() -> None:
     async with asyncio.timeout(5), at_terminal() as terminal:
         terminal.type(CTRL_D)
         with pytest.raises(EOFError):
-            await ask.ask(ask.NAME, "", "")
+            await ask.ask(ask.NAME, "")
         terminal.type(CTRL_C)
         with pytest.raises(KeyboardInterrupt):
-            await ask.ask(ask.NAME, "", "")
+            await ask.ask(ask.NAME, "")
 
 
 async def test_what_another_answer_mends_is_asked_again_after_a_refusal(
@@ -358,19 +358,19 @@ async def test_what_another_answer_mends_is_asked_again_after_a_refusal(
     async with asyncio.timeout(5), at_terminal() as terminal, scripted() as server, asyncio.TaskGroup() as tasks:
         ending = tasks.create_task(app.chat(server.address, "John", "john@example"))
         await terminal.shows("a domain with a dot")
-        await terminal.shows("Your email address: john@example")
-        terminal.type(".org" + ENTER)
+        await terminal.shows("Your email address:")
+        terminal.type("john@example.org" + ENTER)
         visit = await server.visit()
         assert (await visit.expect(wire.Join)).email == "john@example.org"
         visit.send(wire.Error(code="name-taken", text="John is somebody else", field="name"))
         await terminal.shows("John is somebody else")
-        await terminal.shows("Your name: John")
-        terminal.type("ny" + ENTER)
+        await terminal.shows("Your name:")
+        terminal.type("Johnny" + ENTER)
         visit = await server.visit()
         assert (await visit.expect(wire.Join)).name == "Johnny"
         visit.send(wire.Error(code="not-allowed", text="only friends"))
         await terminal.shows("only friends")
-        terminal.type(CTRL_U + "johnny@example.com" + ENTER)
+        terminal.type("johnny@example.com" + ENTER)
         visit = await server.visit()
         join = await visit.expect(wire.Join)
         assert (join.name, join.email) == ("Johnny", "johnny@example.com")

@@ -294,3 +294,38 @@ async def test_joining_costs_nothing_of_the_burst(tmp_path: Path) -> None:
     async with house(tmp_path, rate=Rate(3, 0.001)) as h, peers(h.port, "John") as (john,):
         await john.send(Say(text="1"), Say(text="2"), Say(text="3"))
         await john.expect(Message, text="3")
+
+
+@pytest.mark.parametrize("frame", [b'{"type":"ping"}', b'{"type":"away","reason":"' + b"x" * 201 + b'"}', b"nonsense"])
+async def test_no_kind_of_line_is_free_of_the_rate(tmp_path: Path, frame: bytes) -> None:
+    async with house(tmp_path, rate=Rate(3, 1)) as h, peers(h.port, "John", "Mary") as (john, mary):
+        await john.send_bytes((frame + b"\n") * 300)
+        await mary.send(Say(text="one"), Say(text="two"))
+        await mary.expect(Message, text="two")
+        answered = [told for told in await _said_so_far(john) if not isinstance(told, Message)]
+        assert len(answered) <= 55
+
+
+async def _said_so_far(peer: Peer) -> list[object]:
+    """What has come up to the second message, without waiting for more."""
+    told: list[object] = []
+    while not told or getattr(told[-1], "text", "") != "two":
+        told.append(await peer.next())
+        if isinstance(told[-1], Bye):
+            break
+    return told
+
+
+async def test_a_reader_that_is_slow_but_steady_is_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatmail.server.session.SLOW", 0.4)
+    async with house(tmp_path, Limits(grace=0)) as h, peers(h.port, "John") as (john,):
+        with _stalled_peer(h.port) as slow:
+            slow.sendall(encode(Join(name="Slow", email="slow@example.org")))
+            await john.expect(Joined, name="Slow")
+            reading = asyncio.create_task(john.expect(Message, text="last"))
+            await john.send(*[Say(text="x" * 3900)] * 250, Say(text="last"))
+            for _ in range(24):  # for three times as long as SLOW, a little at a time
+                assert slow.recv(4096)
+                await asyncio.sleep(0.05)
+            await reading
+            assert not [frame for frame in john.frames if isinstance(frame, Left)]

@@ -207,7 +207,7 @@ async def chat(server: Server, name: str, email: str) -> Exit:
             answer, mistake = ask.check(question, given[field])
             if answer is None or wrong[field]:
                 wrong[field] = wrong[field] or (mistake if given[field] else "")
-                answer = await ask.ask(question, given[field], wrong[field])
+                answer = await ask.ask(question, wrong[field])
             given[field], wrong[field] = answer, ""
         timeline.me = given["name"]
         face = Chat(server, given["name"], given["email"], timeline, history=history)

@@ -31,13 +31,12 @@ def check(question: Question, answer: str) -> tuple[str | None, str]:
         return None, str(mistake)
 
 
-async def ask(question: Question, default: str, wrong: str) -> str:
+async def ask(question: Question, wrong: str) -> str:
     """Ask at the terminal until the answer is right.
 
     Args:
         question: what to ask.
-        default: what stands in the line already.
-        wrong: what is wrong with that; may be empty.
+        wrong: what is wrong with the last answer; may be empty.
 
     Raises:
         EOFError, KeyboardInterrupt: the person would rather not.
@@ -47,11 +46,10 @@ async def ask(question: Question, default: str, wrong: str) -> str:
         if wrong:
             complain(wrong)
         label = FormattedText([("class:prompt", question.label)])
-        typed = await session.prompt_async(label, default=default, handle_sigint=False, set_exception_handler=False)
+        typed = await session.prompt_async(label, handle_sigint=False, set_exception_handler=False)
         answer, wrong = check(question, typed)
         if answer is not None:
             return answer
-        default = ""  # the arrow up brings it back
 
 
 def complain(text: str) -> None:

@@ -174,6 +174,8 @@ class Chat:
                 return self._stays(action.text)
             case wire.Say() | wire.Dm() | wire.Away() | wire.Notify():
                 self.connection.say(action)
+                if not self.connection.joined:
+                    self._display.show(screen.status("that goes out when the connection is back"))
             case wire.Who():
                 if not self.connection.ask(action):
                     return self._stays("there is no connection now")
