@@ -325,7 +325,8 @@ async def test_a_reader_that_is_slow_but_steady_is_not_cut(tmp_path: Path, monke
             reading = asyncio.create_task(john.expect(Message, text="last"))
             await john.send(*[Say(text="x" * 3900)] * 250, Say(text="last"))
             for _ in range(24):  # for three times as long as SLOW, a little at a time
-                assert slow.recv(4096)
+                assert slow.recv(1024)
                 await asyncio.sleep(0.05)
             await reading
+            await john.sync()
             assert not [frame for frame in john.frames if isinstance(frame, Left)]
