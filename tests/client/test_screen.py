@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from chatmail.client import screen
 from chatmail.client.timeline import mention_of
@@ -224,3 +225,12 @@ def test_what_was_chosen_is_confirmed() -> None:
     assert shown(ack, answered=wire.Away(reason="lunch")) == "-- you are away: lunch"
     assert shown(ack, answered=wire.Away()) == "-- you are back"
     assert shown(ack) == ""
+
+
+@pytest.mark.parametrize(
+    ("notify", "told"), [("always", None), ("away", "only while you are away"), ("never", "are never mailed")]
+)
+def test_the_welcome_tells_when_mail_is_not_always_wanted(notify: wire.When, told: str | None) -> None:
+    text = plain(screen.draw(structs.replace(welcome(), notify=notify), me="John"))
+    assert ("mailed" in text) == (told is not None)
+    assert told is None or told in text

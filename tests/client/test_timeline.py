@@ -115,13 +115,12 @@ def test_being_away_is_said_again_after_a_reconnect() -> None:
     assert timeline.again() == []
 
 
-def test_notify_is_what_the_server_says_it_is() -> None:
+def test_a_choice_is_told_once_the_server_has_taken_it() -> None:
     timeline = joined()
-    before = timeline.notify
     frame = timeline.keep(wire.Notify(when="never"))
-    assert timeline.notify == before
-    timeline.receive(wire.Ack(id=frame.id))
-    assert (before, timeline.notify) == ("always", "never")
+    news = timeline.receive(wire.Ack(id=frame.id))
+    assert news is not None
+    assert news.answered == frame
 
 
 def test_only_numbers_after_the_welcome_change_the_roster() -> None:
@@ -198,9 +197,3 @@ def test_r_answers_who_wrote_last_and_else_whom_we_wrote_to() -> None:
     timeline.receive(direct(2, sender="Mary"))
     timeline.receive(direct(3, sender="John", to="Zoe"))
     assert timeline.partner == "Mary"
-
-
-def test_what_was_missed_is_counted() -> None:
-    timeline = joined()
-    assert timeline.receive(wire.Gap(missed=12))
-    assert timeline.missed == 12

@@ -430,7 +430,7 @@ def test_a_mistake_in_an_address_is_told_as_what_it_is(text: str, mistake: str) 
     assert is_sentence(sentence)
 
 
-def test_the_refusal_of_the_design_is_word_for_word() -> None:
+def test_the_refusal_is_word_for_word() -> None:
     assert refused_email("john@example") == (
         "'john@example' is no email address: after the @ comes a domain with a dot, as in name@example.org"
     )

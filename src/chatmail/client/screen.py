@@ -178,6 +178,9 @@ def _welcome(frame: wire.Welcome) -> Fragments:
         line += [("class:status", between), *_name(name, frame.name)]
     if others and more > 0:
         line.append(("class:status", f" and {more:,} more"))
+    if frame.notify != "always":
+        when = "never" if frame.notify == "never" else "only while you are away"
+        line.append(("class:status", f"; direct messages are {when} mailed to you (/notify)"))
     if frame.motd:
         line += [("", "\n"), ("class:notice", "!! "), *paragraph(frame.motd, "class:notice")]
     return line

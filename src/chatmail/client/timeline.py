@@ -56,12 +56,10 @@ class Timeline:
         self.roster: dict[str, wire.Person] = {}
         self.total = 0
         """How many are here; the roster may hold fewer."""
-        self.notify: wire.When | None = None
         self.away: str | None = None
         self.unread = 0
         """What others said since ``mark_read``."""
         self.unread_direct = 0
-        self.missed = 0
         self.unconfirmed: dict[str, Kept] = {}
         """Own frames without an answer yet, by id, in the order in which they were typed."""
         self.speakers: list[str] = []
@@ -114,8 +112,6 @@ class Timeline:
                 self._welcome(frame)
             case wire.People():
                 self._people(frame.people, frame.total)
-            case wire.Gap():
-                self.missed += frame.missed
             case wire.Ack():
                 return self._ack(frame)
             case wire.Error():
@@ -129,7 +125,6 @@ class Timeline:
             self.epoch = frame.epoch
             self.seq = 0
         self.me = frame.name
-        self.notify = frame.notify
         self._base = frame.seq
         self._catching_up = frame.resumed
         self._people(frame.people, frame.total)
@@ -190,8 +185,8 @@ class Timeline:
     def _ack(self, frame: wire.Ack) -> News | None:
         answered = self._settle(frame.id)
         match answered:
-            case wire.Notify(when=when):
-                self.notify = when
+            case wire.Notify():
+                pass
             case wire.Away(reason=reason):
                 self.away = None if reason is UNSET else reason
             case _:

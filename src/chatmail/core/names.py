@@ -28,10 +28,11 @@ RESERVED = frozenset({"server", "admin", "root", "system", "everyone", "all", "h
 
 LOCAL_MAX = 64
 """Longest part before the @, in characters (RFC 5321, 4.5.3.1.1)."""
-DOMAIN_MAX = 255
-"""Longest part after the @, in characters (RFC 5321, 4.5.3.1.2)."""
 EMAIL_MAX = 254
-"""Longest address, in characters: a path of 256 less its angle brackets (RFC 5321, 4.5.3.1.3)."""
+"""Longest address, in characters: a path of 256 less its angle brackets (RFC 5321, 4.5.3.1.3).
+
+The 255 of a domain (4.5.3.1.2) are never reached within it.
+"""
 
 _QUOTED_MAX = 40
 
