@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from chatmail.core.hub import Hub
 from chatmail.core.limits import Limits, Rate
+from chatmail.core.session import Session
 from chatmail.core.wire import (
     Ack,
     Bye,
@@ -330,3 +332,24 @@ async def test_a_reader_that_is_slow_but_steady_is_not_cut(tmp_path: Path, monke
             await reading
             await john.sync()
             assert not [frame for frame in john.frames if isinstance(frame, Left)]
+
+
+async def test_a_fault_of_ours_in_one_connection_ends_only_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house(tmp_path, Limits(grace=0)) as h, peers(h.port, "John", "Mary", "Ann") as (john, mary, ann):
+        unlucky = h.hub.roster.session_of(2)
+        right = Hub.read
+
+        def wrong(hub: Hub, session: Session) -> tuple[bytes, bool]:
+            if session is unlucky:
+                raise KeyError("no such thing")
+            return right(hub, session)
+
+        monkeypatch.setattr(Hub, "read", wrong)
+        await john.send(Say(text="hello"))
+        await ann.expect(Message, text="hello")
+        await mary.until_hung()
+        assert (await john.expect(Left)).name == "Mary"
+    assert "a fault of this server" in caplog.text
+    assert "no such thing" in caplog.text

@@ -8,6 +8,7 @@ then is cut off.
 
 import asyncio
 import fcntl
+import logging
 import struct
 import termios
 from collections.abc import Callable
@@ -35,6 +36,8 @@ SLOW = 10.0
 """A peer that takes nothing for so many seconds is closed as too slow."""
 LINGER = 1.0
 """How long a peer has to read the last words and hang up, in seconds."""
+
+_log = logging.getLogger(__name__)
 
 
 class Connection:
@@ -189,17 +192,21 @@ class Connection:
         if session.deaf and transport.is_closing():  # it has gone while nobody read it
             self._let_read()
             return
-        more = not self._stalled
-        while more:
-            data, more = self._hub.read(session)
-            if data:
-                transport.write(data)
-                if transport.get_write_buffer_size():
-                    self._stalled = True
-                    self._drainer = asyncio.get_running_loop().create_task(self._drain(), name="drain")
-                    break
-        if session.closing:
-            self._end()
+        try:
+            more = not self._stalled
+            while more:
+                data, more = self._hub.read(session)
+                if data:
+                    transport.write(data)
+                    if transport.get_write_buffer_size():
+                        self._stalled = True
+                        self._drainer = asyncio.get_running_loop().create_task(self._drain(), name="drain")
+                        break
+            if session.closing:
+                self._end()
+        except Exception:  # a fault of ours ends this connection, and not everybody's chat
+            _log.exception("a connection ended by a fault of this server")
+            transport.abort()
         self._let_read()
 
     def _let_read(self) -> None:
