@@ -5,13 +5,11 @@ may take the store a moment; so is what the store would not take.
 """
 
 from collections.abc import Callable
-from ipaddress import ip_address
 
 from msgspec import Struct
 
 from chatmail.core.accounts import Bans
 from chatmail.core.hub import Hub
-from chatmail.core.names import fold, same_email
 from chatmail.core.people import FORGOTTEN, Presence
 from chatmail.core.people import banned as banned_for
 from chatmail.core.records import Account, Ban, Change, Entry, Gone, Letter, Motd, Row
@@ -82,7 +80,7 @@ class Operator:
                 if ban.what in _keys(presence):
                     hub.roster.expel(presence, banned_for(reason), now)
             for session in hub.sessions:
-                if session.account is None and session.host == ban.what:
+                if session.account is None and Bans.key(session.host) == ban.what:
                     hub.dismiss(session, "banned", retry=False)
 
         self._do(None, (ban,), banned, f"{ban.what} is banned")
@@ -203,8 +201,6 @@ def _check_reason(reason: str) -> None:
 
 def _keys(presence: Presence) -> set[str]:
     """What this person could be banned by."""
-    keys = {fold(presence.account.name), same_email(presence.account.email)}
-    if presence.session is not None:
-        host = presence.session.host
-        keys.add(str(ip_address(host)) if host else host)
-    return keys
+    account, session = presence.account, presence.session
+    whats = (account.name, account.email, *([session.host] if session is not None else []))
+    return {Bans.key(what) for what in whats}

@@ -139,7 +139,7 @@ async def running(
     listener = Listener(hub, settings.rate, clock)
     port = await listener.open(settings.chat_host, settings.chat_port, _tls(settings))
     async with asyncio.TaskGroup() as parts:
-        running = [
+        tasks = [
             parts.create_task(engine.run(hub), name="engine"),
             parts.create_task(postman.run(hub.mailroom), name="postman"),
         ]
@@ -148,8 +148,8 @@ async def running(
         finally:
             await listener.close()
             await _finish_mail(postman, hub)
-            for part in running:
-                part.cancel()
+            for task in tasks:
+                task.cancel()
     await store.close()
 
 
