@@ -266,6 +266,17 @@ class TestOrder:
         assert mary.frames() == [Bye(reason="enough", retry=True)]
         assert john.frames() == []
 
+    def test_who_hangs_up_gets_the_answers_to_all_it_sent(self) -> None:
+        house, mary, john = pair()
+        house.hub.receive(john.session, Say(text="last words", id="1"), house.now)
+        house.hub.receive(john.session, Ping(), house.now)
+        house.hub.hang_up(john.session)
+        house.settle()
+        told = john.frames()
+        assert talk(told) == ["last words"]
+        assert told[1:] == [Pong(), Bye(reason="you hung up", retry=True)]
+        assert talk(mary.frames()) == ["last words"]
+
     def test_a_goodbye_on_the_way_in_is_the_last_word(self) -> None:
         """The server goes down while a join is with the store: no welcome follows the goodbye."""
         house = House()
