@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET, UnsetType
 
+from chatmail.core.decoder import Decoder
 from chatmail.core.wire import (
     Bye,
-    Decoder,
     Frame,
     Join,
     Ping,

@@ -9,6 +9,7 @@ from typing import TypeVar
 from chatmail.client.link import Server, State
 from chatmail.client.timeline import News
 from chatmail.core import wire
+from chatmail.core.decoder import Decoder
 
 F = TypeVar("F", bound=wire.Frame)
 
@@ -54,7 +55,7 @@ class Visit:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
         self._reader = reader
-        self._decoder = wire.Decoder[wire.ClientFrame](wire.ClientFrame)
+        self._decoder = Decoder[wire.ClientFrame](wire.ClientFrame)
 
     def send(self, *frames: wire.Frame) -> None:
         self.writer.write(b"".join(wire.encode(frame) for frame in frames))

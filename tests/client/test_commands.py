@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from chatmail.client.commands import SLASHES, TABLE, Help, Mistake, Nothing, Parsed, Quit, help_text, parse
 from chatmail.core import wire
+from chatmail.core.decoder import Decoder
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_what_looks_like_a_command_is_never_said_to_all(
 def test_every_line_means_something_that_can_be_sent(line: str) -> None:
     action = parse(line, "Bob")
     if isinstance(action, wire.Frame):
-        (frame,) = wire.Decoder[wire.ClientFrame](wire.ClientFrame).feed(wire.encode(action))
+        (frame,) = Decoder[wire.ClientFrame](wire.ClientFrame).feed(wire.encode(action))
         assert frame == action
 
 

@@ -7,26 +7,28 @@
     house.commit()                   the store has it: mary.frames() holds the echo
 
 The house does what the server does around a hub and nothing else: bytes through a ``Decoder``, one batch of changes at
-a time to the real memory store, lookups answered, sessions flushed, a session that must wait not read.
+a time to a real database in memory, lookups answered, sessions flushed, a session that must wait not read.
 """
 
+import weakref
 from collections import deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
+from chatmail.core.decoder import Decoder
 from chatmail.core.hub import Hub
 from chatmail.core.limits import Limits
 from chatmail.core.operator import Operator
-from chatmail.core.records import Change, Draft, Entry, Fate, Letter, Outcome, Snapshot
+from chatmail.core.records import Change, Draft, Entry, Fate, Letter, Outcome, Query, Snapshot
 from chatmail.core.session import Session
 from chatmail.core.wire import (
     LINE_BEFORE_JOIN,
     LINE_MAX,
     ClientFrame,
-    Decoder,
     Frame,
     Join,
     Resume,
@@ -36,22 +38,12 @@ from chatmail.core.wire import (
     encode,
     stamp,
 )
-from chatmail.server.stores.memory import MemoryStore
+from chatmail.server.stores.database import MEMORY, Database
 
 NOON = 1_790_000_000.0
 """When every house opens, in seconds since the epoch."""
 
-T = TypeVar("T")
 F = TypeVar("F", bound=Frame)
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that never has to wait."""
-    try:
-        work.send(None)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return] # what it returns is what the coroutine says
-    raise AssertionError("it waits for something")
 
 
 class House:
@@ -73,9 +65,11 @@ class House:
         self.peers: list[Peer] = []
         self.entries: list[tuple[int, Entry]] = []
         self.slow_lookups = False
-        self.store = MemoryStore(keep_days=30)
-        snapshot = snapshot or Snapshot(epoch="first", secret=b"a secret")
-        run(self.store.commit([Change(entry=entry) for _, entry in snapshot.entries]))
+        self.store = Database(MEMORY, keep_days=30)
+        weakref.finalize(self, self.store.close)
+        kept = self.store.open()
+        snapshot = snapshot or replace(kept, epoch="first", secret=b"a secret")
+        self.store.commit([Change(entry=entry) for _, entry in snapshot.entries])
         self.hub = Hub(
             snapshot,
             limits or Limits(),
@@ -132,13 +126,13 @@ class House:
     def commit(self) -> None:
         """The store has the batch."""
         batch = self._taken()
-        numbers = run(self.store.commit([change for change, _ in batch]))
+        results = self.store.commit([change for change, _ in batch])
         self.entries += [
             (number, change.entry)
-            for (change, _), number in zip(batch, numbers, strict=True)
-            if change.entry is not None and number is not None
+            for (change, _), number in zip(batch, results, strict=True)
+            if change.entry is not None and isinstance(number, int)
         ]
-        self.hub.committed(batch, numbers)
+        self.hub.committed(batch, results)
         self.flush()
 
     def refuse(self, why: str = "the disk is full") -> None:
@@ -170,7 +164,9 @@ class House:
         """The store answers what it was asked."""
         lookups, self.hub.lookups = self.hub.lookups, []
         for lookup in lookups:
-            self.hub.caught_up(lookup, run(self.store.missed(lookup.account, lookup.after, lookup.before)))
+            while isinstance(lookup.query, Query) and self.store.index():
+                pass
+            lookup.then(self.store.look_up(lookup.query))
 
     # Time.
 

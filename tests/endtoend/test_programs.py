@@ -1,6 +1,7 @@
 """The installed programs without a terminal: pipes, signals, exit statuses, mistakes."""
 
 import asyncio
+import os
 import resource
 import signal
 import socket
@@ -13,6 +14,7 @@ import pytest
 from chatmail.core.wire import Bye, Direct, Message, Notice
 from tests.endtoend.conftest import SCRIPTS, Desk
 from tests.peer import Peer
+from tests.server.mailserver import HANG, MailServer
 
 
 async def start(
@@ -120,6 +122,64 @@ async def test_a_port_that_is_taken_is_told_in_one_line(desk: Desk) -> None:
     assert status == 1
     assert len(err.decode().splitlines()) == 1
     assert str(desk.port) in err.decode()
+
+
+async def check_mail(
+    desk: Desk, *address: str, mail: MailServer | None = None, before: Callable[[], None] | None = None
+) -> Process:
+    """Check a mail account at this server, or none, while another program has the port of the chat."""
+    account = (
+        {"SENDER_EMAIL": "team@example.org", "SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail.port)} if mail else {}
+    )
+    settings = {"CHAT_PORT": str(desk.port), **account}
+    with socket.create_server(("127.0.0.1", desk.port)):
+        process = await start(desk, "chatmail-server", "--check-mail", *address, settings=settings, before=before)
+        if mail:
+            await mail.reached("CONNECT", mail.connections + 1)
+    return process
+
+
+async def test_the_check_of_the_mail_account_tells_by_its_exit_status(desk: Desk) -> None:
+    """It serves nobody meanwhile, and keeps nothing."""
+    async with MailServer() as mail:
+        status, out, err = await ends(await check_mail(desk, "bob@x.org", mail=mail))
+        assert (status, err) == (0, b"")
+        assert b"\nok      sent to bob@x.org: 250 2.0.0 OK: queued\n" in out
+        mail.answer("RCPT", "550 5.1.1 nobody")
+        status, out, err = await ends(await check_mail(desk, mail=mail))
+        assert (status, err) == (1, b"")
+        assert b"\nFAILED  mail to team@example.org: recipient refused: 550 5.1.1 nobody\n" in out
+        assert [received.to for received in mail.mails] == [["bob@x.org"]]
+    status, out, err = await ends(await check_mail(desk, "bob"))
+    assert (status, out) == (2, b"")
+    assert err.startswith(b"--check-mail: 'bob' is no email address: ")
+    assert len(err.splitlines()) == 1
+    assert not list((desk.folder / "chatmail-server").iterdir())
+    status, out, _ = await ends(await check_mail(desk))
+    assert status == 0
+    [path] = (desk.folder / "chatmail-server").rglob("*.eml")
+    assert f"\nok      written: outbox/{path.name}\n" in out.decode()
+
+
+async def test_the_check_of_the_mail_account_ends_quietly(desk: Desk) -> None:
+    """By Ctrl-C, and when nobody reads its output."""
+
+    def unread() -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        os.dup2(writing, 1)
+
+    async with MailServer() as mail:
+        mail.answer("CONNECT", HANG)
+        before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a signal ignored here would be ignored there
+        process = await check_mail(desk, mail=mail)
+        signal.signal(signal.SIGINT, before)
+        process.send_signal(signal.SIGINT)
+        status, _, err = await ends(process)
+        assert (status, err) == (130, b"")
+        status, _, err = await ends(await check_mail(desk, mail=mail, before=unread))
+        assert (status, err) == (0, b"")
+        assert len(mail.mails) == 1
 
 
 async def test_a_script_says_a_line_and_ends_when_it_is_said(desk: Desk) -> None:

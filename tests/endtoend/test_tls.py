@@ -31,7 +31,14 @@ async def serving(folder: Path, *, tls: bool, authority: trustme.CA, host: str =
     cert.write_bytes(b"".join(part.bytes() for part in made.cert_chain_pems))
     key.write_bytes(made.private_key_pem.bytes())
     authority.cert_pem.write_to_path(str(folder / "authority.pem"))
-    settings = Settings(chat_port=0, outbox=folder / "outbox", tls="auto" if tls else "off", tls_cert=cert, tls_key=key)
+    settings = Settings(
+        chat_port=0,
+        chat_db=str(folder / "chatmail.db"),
+        outbox=folder / "outbox",
+        tls="auto" if tls else "off",
+        tls_cert=cert,
+        tls_key=key,
+    )
     async with running(settings) as house:
         yield house.port
 

@@ -1,5 +1,6 @@
 """A whole hub with its store, without sockets and without a loop: for tests of what the operator does."""
 
+import weakref
 from collections.abc import Sequence
 from random import Random
 
@@ -9,7 +10,7 @@ from chatmail.core.operator import Operator
 from chatmail.core.records import Draft, Fate, Letter, Mail, Outcome
 from chatmail.core.session import Session
 from chatmail.core.wire import Away, ClientFrame, Dm, Join
-from chatmail.server.stores.memory import MemoryStore
+from chatmail.server.stores.database import MEMORY, Database
 
 NOW = 1_795_356_131.0
 
@@ -20,12 +21,13 @@ class House:
     @classmethod
     async def open(cls, *people: str) -> "House":
         """A house with these people in it."""
-        store = MemoryStore(30)
+        store = Database(MEMORY, keep_days=30)
         house = cls()
+        weakref.finalize(house, store.close)
         house.told = []
         house.store = store
         house.hub = Hub(
-            await store.open(),
+            store.open(),
             Limits(),
             random=Random(1),
             wake=lambda: None,
@@ -41,7 +43,7 @@ class House:
         house.told.clear()
         return house
 
-    store: MemoryStore
+    store: Database
     hub: Hub
     operator: Operator
     told: list[str]
@@ -49,7 +51,7 @@ class House:
 
     async def settle(self) -> None:
         while batch := self.hub.take():
-            self.hub.committed(batch, await self.store.commit([change for change, _ in batch]))
+            self.hub.committed(batch, self.store.commit([change for change, _ in batch]))
 
     async def join(self, name: str, host: str = "192.0.2.1", now: float = NOW) -> None:
         self.sessions[name] = self.hub.connect(host, now, lambda: None)

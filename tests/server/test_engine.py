@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chatmail.core.limits import Limits
-from chatmail.core.records import Change
+from chatmail.core.records import Change, Stored
 from chatmail.core.wire import (
     Ack,
     Code,
@@ -27,21 +27,22 @@ from chatmail.core.wire import (
 from chatmail.server.app import House, running
 from chatmail.server.settings import Settings
 from chatmail.server.stores import StoreError
-from chatmail.server.stores.memory import MemoryStore
+from chatmail.server.stores.database import MEMORY
+from chatmail.server.stores.sqlite import SqliteStore
 from tests.peer import Peer, peers
 
 
-class GatedStore(MemoryStore):
+class GatedStore(SqliteStore):
     """Commits only while its gate is open; refuses while it is full."""
 
     def __init__(self) -> None:
-        super().__init__(keep_days=30)
+        super().__init__(MEMORY, keep_days=30)
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked = asyncio.Event()
         self.full = False
 
-    async def commit(self, batch: Sequence[Change]) -> list[int | None]:
+    async def commit(self, batch: Sequence[Change]) -> list[Stored]:
         self.asked.set()
         await self.gate.wait()
         if self.full:
@@ -56,7 +57,7 @@ def store() -> GatedStore:
 
 @asynccontextmanager
 async def house(store: GatedStore) -> AsyncIterator[House]:
-    async with running(Settings(chat_port=0, rate=None), Limits(), store=store) as running_house:
+    async with running(Settings(chat_port=0, chat_db=MEMORY, rate=None), Limits(), store=store) as running_house:
         yield running_house
 
 

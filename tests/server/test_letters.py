@@ -18,7 +18,7 @@ from chatmail.core.digest import LETTER_LIFE
 from chatmail.core.names import BadEmail, BadName, check_email, check_name
 from chatmail.core.records import Draft, Letter, Mail
 from chatmail.core.wire import TEXT_MAX
-from chatmail.server.letters import LETTER_MAX, compose, compose_code, fits
+from chatmail.server.letters import LETTER_MAX, compose, compose_code, compose_test, fits
 
 HEADERS = [
     "From",
@@ -282,6 +282,8 @@ def test_a_message_id_belongs_to_the_epoch_the_reader_and_the_messages() -> None
         letter(mail(), mail(seq=42)),
         compose_code("mary@x.org", "Mary", "123456", SENDER, 0, 600, "k2f9"),
         compose_code("mary@x.org", "Mary", "123456", SENDER, 0, 600, "other"),
+        compose_test("mary@x.org", SENDER, 0, "k2f9"),
+        compose_test("mary@x.org", SENDER, 0, "other"),
     ]
     assert len({one.message_id for one in made}) == len(made)
     assert all(re.fullmatch(r"<[0-9a-f]{32}@gmail\.com>", one.message_id) for one in made)
@@ -330,6 +332,23 @@ def test_a_code_and_until_when() -> None:
     assert "code to type there: 012345\n" in text
     assert "until Sunday 22 November 2026, 14:12:11 UTC" in text
     assert (made.reader, made.mails, made.expires) == (None, (), TIME.timestamp() + 600)
+
+
+def test_a_test_mail_says_that_nothing_needs_to_be_done() -> None:
+    made = compose_test("mary@x.org", SENDER, TIME.timestamp(), "key")
+    message = parse(made.content)
+    assert message.keys() == HEADERS_OF_A_CODE
+    assert (message["From"], message["To"]) == (f"chatmail <{SENDER}>", "mary@x.org")
+    assert message["Subject"] == "Test mail of the chat server"
+    assert parsedate_to_datetime(message["Date"]) == TIME
+    assert body(made.content) == (
+        "This is the test mail of a chat server, chatmail. The operator asked for it, to see whether mail arrives.\n"
+        "\n"
+        "It has arrived, and nothing needs to be done.\n"
+    )
+    assert (made.address, made.reader, made.mails, made.expires) == ("mary@x.org", None, (), TIME.timestamp())
+    nowhere = compose_test("mary@x.org", "", TIME.timestamp(), "key")
+    assert str(parse(nowhere.content)["From"].addresses[0].addr_spec) == "chatmail@chatmail.invalid"
 
 
 @given(st.lists(st.sampled_from(HOSTILE_TEXTS) | st.text(max_size=TEXT_MAX), min_size=1, max_size=60))

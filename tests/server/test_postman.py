@@ -13,6 +13,7 @@ from chatmail.core.limits import Limits
 from chatmail.core.wire import Challenge, Direct, Dm, Join, Joined, Message, Receipt, Say, Verify, Welcome
 from chatmail.server.app import House, running
 from chatmail.server.settings import Settings
+from chatmail.server.stores.database import MEMORY
 from tests.peer import Peer, peers
 from tests.server.mailserver import DROP, HANG, MailServer
 
@@ -21,6 +22,7 @@ from tests.server.mailserver import DROP, HANG, MailServer
 async def house(port: int, tmp_path: Path, limits: Limits | None = None) -> AsyncIterator[House]:
     settings = Settings(
         chat_port=0,
+        chat_db=MEMORY,
         sender_email="chat@team.example",
         smtp_host="127.0.0.1",
         smtp_port=port,

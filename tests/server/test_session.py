@@ -34,12 +34,13 @@ from chatmail.core.wire import (
 )
 from chatmail.server.app import House, running
 from chatmail.server.settings import Settings
+from chatmail.server.stores.database import MEMORY
 from tests.peer import Peer, peers
 
 
 @asynccontextmanager
 async def house(tmp_path: Path, limits: Limits | None = None, rate: Rate | None = None) -> AsyncIterator[House]:
-    settings = Settings(chat_port=0, outbox=tmp_path / "outbox", rate=rate)
+    settings = Settings(chat_port=0, chat_db=MEMORY, outbox=tmp_path / "outbox", rate=rate)
     async with running(settings, limits or Limits()) as running_house:
         yield running_house
 

@@ -57,7 +57,8 @@ def test_an_empty_value_stands_for_the_default(tmp_path: Path) -> None:
 
 
 def test_every_setting_has_its_row_and_its_option() -> None:
-    assert sorted(row.field for row in TABLE) == sorted(field.name for field in fields(Settings))
+    of_one_start = ["check_mail"]
+    assert sorted([*(row.field for row in TABLE), *of_one_start]) == sorted(field.name for field in fields(Settings))
     assert [row.key for row in TABLE if not row.option] == ["PASSWORD"]
 
 
@@ -88,6 +89,30 @@ def test_every_setting_has_its_row_and_its_option() -> None:
 )
 def test_each_option(argv: str, field: str, value: Any) -> None:
     assert getattr(read(*argv.split()), field) == value
+
+
+@pytest.mark.parametrize(
+    ("argv", "address"),
+    [
+        ([], None),
+        (["--check-mail"], ""),
+        (["--check-mail", "--port=3"], ""),
+        (["--check-mail", "Bob@X.org"], "Bob@x.org"),
+        (["--check-mail=bob@x.org"], "bob@x.org"),
+    ],
+)
+def test_the_check_of_the_mail_account_is_asked_for_on_the_command_line_only(
+    argv: list[str], address: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("CHECK_MAIL=eve@x.org\n")
+    assert load(argv, {"CHECK_MAIL": "eve@x.org"}, tmp_path).check_mail == address
+
+
+def test_a_wrong_address_for_the_check_is_told_with_the_other_mistakes() -> None:
+    assert mistakes("--check-mail", "bob", "--port", "many") == (
+        "CHAT_PORT='many' (from --port) should be a whole number from 0 to 65535",
+        "--check-mail: 'bob' is no email address: there is no @ in it, as in name@example.org",
+    )
 
 
 def test_paths_start_in_the_folder_of_the_file(tmp_path: Path) -> None:
@@ -340,6 +365,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         read("--help")
     text = capsys.readouterr().out
     assert all(row.option in text and f"[{row.key}" in text for row in TABLE if row.option)
+    assert "--check-mail [ADDRESS]" in text
     assert "--password" not in text
     with pytest.raises(SystemExit, match="0"):
         read("--version")

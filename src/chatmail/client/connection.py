@@ -24,6 +24,7 @@ from chatmail.client.link import Ending, Face, How, Lost, Server, State, Timing,
 from chatmail.client.timeline import Kept, Timeline
 from chatmail.client.wording import closed, nonsense, why
 from chatmail.core import wire
+from chatmail.core.decoder import Decoder
 
 CHUNK = 64 * 1024
 LINE_LIMIT = 8 * wire.LINE_MAX
@@ -226,7 +227,7 @@ class Connection:
         self._rearm.set()
 
     async def _listen(self, reader: asyncio.StreamReader, tasks: asyncio.TaskGroup) -> Ending | Lost:
-        decoder = wire.Decoder[wire.ServerFrame](wire.ServerFrame, LINE_LIMIT)
+        decoder = Decoder[wire.ServerFrame](wire.ServerFrame, LINE_LIMIT)
         first = b""
         while True:
             try:

@@ -135,6 +135,7 @@ def _welcome(
     session.heard = now
     # Who takes a new name owns it; who comes to an old one without a proof sees nothing private from before.
     floor = 0 if entrant.account is None else last if entrant.floor is None else entrant.floor
+    session.floor = floor
     session.proven = floor == 0
     resume = frame.resume
     resumed = resume is not UNSET and entrant.proven and resume.epoch == hub.epoch and resume.seq <= last
@@ -159,7 +160,7 @@ def _welcome(
         told = hub.journal.history(account.id, hub.limits.history, unseen=unseen, floor=floor)
         history = _parcels(told)
         if entrant.account is not None and unseen < hub.journal.first - 1:
-            hub.look_up(session, account, after=unseen, gap=False, then=history)
+            hub.catch_up(session, account, after=unseen, gap=False, then=history)
         else:
             session.prologue.extend(history)
     hub.mailroom.confess(account.id)

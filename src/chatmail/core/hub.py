@@ -19,7 +19,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from chatmail.core import entrance, talk, wire
 from chatmail.core.accounts import Accounts, Bans
@@ -29,23 +29,22 @@ from chatmail.core.journal import Journal, Lagged
 from chatmail.core.limits import Limits
 from chatmail.core.mailroom import Mailroom
 from chatmail.core.people import Roster
-from chatmail.core.records import Account, Change, Entry, Letter, Mail, Missed, Patch, Snapshot
+from chatmail.core.records import (
+    Account,
+    Change,
+    Earlier,
+    Entry,
+    Found,
+    Letter,
+    Lookup,
+    Mail,
+    Patch,
+    Snapshot,
+    Span,
+    Stored,
+)
 from chatmail.core.session import Session
 from chatmail.core.wire import Code, Refused
-
-
-class Lookup(Struct, frozen=True):
-    """A question to the store for a session: what it missed after one number and before another.
-
-    ``gap``: whether it is to be told how much that was; ``then``: what goes out after the answer.
-    """
-
-    session: Session
-    account: int
-    after: int
-    before: int
-    gap: bool
-    then: tuple[bytes, ...] = ()
 
 
 class Hub:
@@ -94,6 +93,7 @@ class Hub:
         self._dirty: set[Session] = set()
         self._everybody = False
         self._queue: list[tuple[Change, Session | None]] = []
+        self._musts: list[Change] = []
         self._submitted = 0
         self._settled = 0
         self._agenda: list[tuple[float, int, Callable[[float], None]]] = []
@@ -182,7 +182,7 @@ class Hub:
             while session.cursor < journal.last and not data:
                 data, session.cursor = journal.read(session.cursor, account.id)
         except Lagged:
-            self.look_up(session, account, after=session.cursor, gap=True)
+            self.catch_up(session, account, after=session.cursor, gap=True)
             return b"", False
         if session.answers:
             data += session.take_answers()
@@ -224,6 +224,10 @@ class Hub:
 
     def submit(self, change: Change, session: Session | None = None) -> None:
         """Have a change stored; what it does is done in ``committed``. An id is taken from now on."""
+        if change.must:
+            self._musts.append(change)
+            self._wake()
+            return
         if change.entry is not None:
             self.ids.reserve(change.entry)
         self._queue.append((change, session))
@@ -234,41 +238,63 @@ class Hub:
 
     def take(self) -> list[tuple[Change, Session | None]]:
         """The changes submitted since the last call: the batch of this tick."""
-        batch, self._queue = self._queue, []
+        batch = [(must, None) for must in self._musts] + self._queue
+        self._musts, self._queue = [], []
         return batch
 
-    def committed(self, batch: Sequence[tuple[Change, Session | None]], numbers: Sequence[int | None]) -> None:
-        """The store has this batch; ``numbers`` are those of its entries, None for a change without one."""
-        for (change, session), number in zip(batch, numbers, strict=True):
-            if change.entry is not None and number is not None:
-                self._publish(change.entry, number)
-            for row in change.rows:
-                if type(row) is Patch:
-                    account = self.accounts.get(row.account)
-                    if account is not None:
-                        setattr(account, row.field, row.value)
-            if change.then is not None:
-                change.then(number)
-            self._settle(session)
+    def committed(self, batch: Sequence[tuple[Change, Session | None]], results: Sequence[Stored]) -> None:
+        """The store has this batch, each change with its result."""
+        for (change, session), stored in zip(batch, results, strict=True):
+            if isinstance(stored, Earlier):
+                self._said_before(change, session, stored)
+            else:
+                self._apply(change, stored)
+            self._settle(change, session)
         self.roster.make_known()
         self.ids.expire(self.journal.first)
         self._wake()
 
+    def _apply(self, change: Change, number: int | None) -> None:
+        """A change is in the store: do what it does."""
+        if change.entry is not None and number is not None:
+            self._publish(change.entry, number)
+        for row in change.rows:
+            if type(row) is Patch:
+                account = self.accounts.get(row.account)
+                if account is not None:
+                    setattr(account, row.field, row.value)
+        if change.then is not None:
+            change.then(number)
+
+    def _said_before(self, change: Change, session: Session | None, earlier: Earlier) -> None:
+        """An id was used before, so long ago that only the store remembers."""
+        entry = change.entry
+        if entry is None or session is None:
+            raise AssertionError("only what somebody said has an id")
+        if change.undo is not None:
+            change.undo()
+        self.reply(session, self.ids.repeat(entry, earlier))
+
     def refused(self, batch: Sequence[tuple[Change, Session | None]], why: str) -> None:
         """The store surely has nothing of this batch: whoever asked is told."""
+        self._musts[:0] = [change for change, _ in batch if change.must]
         for change, session in batch:
             entry = change.entry
             if entry is not None:
                 self.ids.release(entry)
+            if change.undo is not None:
+                change.undo()
             if change.failed is not None:
                 change.failed(why)
             elif session is not None:
                 id = entry.id if entry is not None else UNSET
                 self.reply(session, wire.Error(code=Code.UNAVAILABLE, text=why, id=id))
-            self._settle(session)
+            self._settle(change, session)
         self._wake()
 
-    def _settle(self, session: Session | None) -> None:
+    def _settle(self, change: Change, session: Session | None) -> None:
+        if change.must:
+            return
         self._settled += 1
         if session is not None and session.settle(self._settled, self.journal.last if session.account else 0):
             self.touch(session)
@@ -286,27 +312,36 @@ class Hub:
                 if session is not None:
                     self._dirty.add(session)
 
-    def caught_up(self, lookup: Lookup, missed: Missed) -> None:
-        """The store's answer to a lookup: the session goes on."""
-        session = lookup.session
-        if session.closing:
-            return
-        session.prologue.extend(wire.encode(entry.frame(seq)) for seq, entry in missed.directs)
-        if lookup.gap and missed.open:
-            session.prologue.append(wire.encode(wire.Gap(missed=missed.open)))
-        session.prologue.extend(lookup.then)
-        session.looking_up = False
-        self.touch(session)
+    def look_up(self, lookup: Lookup) -> None:
+        """Ask the store something."""
+        self.lookups.append(lookup)
+        self._wake()
 
-    def look_up(
+    def catch_up(
         self, session: Session, account: Account, *, after: int, gap: bool, then: tuple[bytes, ...] = ()
     ) -> None:
-        """Ask the store for what this session can no longer read, from the number ``after`` on."""
+        """Ask the store for what this session can no longer read, from the number ``after`` on.
+
+        ``gap``: whether it is to be told how much that was; ``then``: what goes out after the answer.
+        """
         before = self.journal.first
         session.looking_up = True
         session.cursor = max(session.cursor, before - 1)
-        self.lookups.append(Lookup(session, account.id, after, before, gap, then))
-        self._wake()
+
+        def found(found: Found) -> None:
+            if session.closing:
+                return
+            session.prologue.extend(wire.encode(entry.frame(seq)) for seq, entry in found.entries)
+            if gap and found.open:
+                session.prologue.append(wire.encode(wire.Gap(missed=found.open)))
+            session.prologue.extend(then)
+            session.looking_up = False
+            self.touch(session)
+
+        def failed(why: str) -> None:
+            self.dismiss(session, f"what you missed can't be read now: {why}", retry=True)
+
+        self.look_up(Lookup(query=Span(account=account.id, after=after, before=before), then=found, failed=failed))
 
     # Answers.
 
@@ -396,4 +431,6 @@ _HANDLERS: dict[type[wire.Frame], Callable[[Hub, Session, Any, float], None]] = 
     wire.Notify: talk.notify,
     wire.Away: talk.away,
     wire.Ping: talk.ping,
+    wire.History: talk.history,
+    wire.Search: talk.search,
 }

@@ -8,8 +8,8 @@ from collections import deque
 
 from msgspec import UNSET, Struct, UnsetType
 
-from chatmail.core.records import Entry
-from chatmail.core.wire import Code, Refused
+from chatmail.core.records import Earlier, Entry
+from chatmail.core.wire import Ack, Code, Error, Refused
 
 
 class Accepted(Struct):
@@ -17,6 +17,10 @@ class Accepted(Struct):
 
     said: int
     seq: int | UnsetType = UNSET
+
+
+def _used(id: str | UnsetType) -> Refused:
+    return Refused(Code.BAD_FRAME, f"the id {id!r} was used for another message", id=id, field="id")
 
 
 class Ids:
@@ -38,7 +42,7 @@ class Ids:
             return None
         accepted = self._accepted.get((account, id))
         if accepted is not None and accepted.said != hash((reader, text)):
-            raise Refused(Code.BAD_FRAME, f"the id {id!r} was used for another message", id=id, field="id")
+            raise _used(id)
         return accepted
 
     def reserve(self, entry: Entry) -> None:
@@ -59,6 +63,15 @@ class Ids:
         """An entry did not get into the store: its id is free again."""
         if entry.author is not None and entry.id is not UNSET:
             del self._accepted[entry.author, entry.id]
+
+    def repeat(self, entry: Entry, earlier: Earlier) -> Ack | Error:
+        """The answer to an entry that the store has had for long: it was said, or another was under its id."""
+        if (entry.reader, entry.text) != (earlier.entry.reader, earlier.entry.text):
+            self.release(entry)
+            return _used(entry.id).frame()
+        if entry.author is not None and entry.id is not UNSET:
+            self._accepted.pop((entry.author, entry.id)).seq = earlier.seq  # for whoever sent it once more meanwhile
+        return Ack(id=entry.id, seq=earlier.seq)
 
     def expire(self, first: int) -> None:
         """Entries before this number are gone, and their ids with them."""

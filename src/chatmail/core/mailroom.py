@@ -105,7 +105,7 @@ class Mailroom:
 
     def _dropped(self, mail: Mail) -> None:
         gone = Gone(table="mail", key=mail.seq)
-        self._hub.submit(Change(rows=(gone,), then=lambda _: self._drop_told(mail)))
+        self._hub.submit(Change(rows=(gone,), then=lambda _: self._drop_told(mail), must=True))
 
     def _drop_told(self, mail: Mail) -> None:
         self.tell(mail, "off", "it was read in the chat, or its reader wants no mail")
@@ -164,21 +164,23 @@ class Mailroom:
                 for mail in letter.mails:
                     self._report(mail, state, outcome.detail if state != "sent" else "")
 
-        self._hub.submit(Change(rows=(after,), then=stored))
+        self._hub.submit(Change(rows=(after,), then=stored, must=True))
 
     def _report(self, mail: Mail, state: MailState, detail: str) -> None:
         if not self.tell(mail, state, detail) and state == "failed":
             receipt = self._receipt(mail, state, detail)
             row = Failure(author=mail.author, receipt=receipt)
-            self._hub.submit(
-                Change(rows=(row,), then=lambda _: self._failures.setdefault(mail.author, []).append(receipt))
-            )
+
+            def stored(_: int | None) -> None:
+                self._failures.setdefault(mail.author, []).append(receipt)
+
+            self._hub.submit(Change(rows=(row,), then=stored, must=True))
 
     def confess(self, author: int) -> None:
         """Tell somebody who just came in which of their mails failed meanwhile."""
         for receipt in self._failures.pop(author, ()):
             self._hand(author, receipt)
-            self._hub.submit(Change(rows=(Gone(table="failure", key=receipt.seq),)))
+            self._hub.submit(Change(rows=(Gone(table="failure", key=receipt.seq),), must=True))
 
     def retry(self, now: float, message_id: str | None = None) -> int:
         """Try letters again now: those waiting for their next try and the dead, or the one with this id."""
@@ -188,6 +190,6 @@ class Mailroom:
             self.digest.hurry(letter, now)
         for letter in dead:
             revived = self.digest.revive(self.dead.pop(letter.message_id), now)
-            self._hub.submit(Change(rows=(revived,)))
+            self._hub.submit(Change(rows=(revived,), must=True))
         self._post()
         return len(waiting) + len(dead)

@@ -179,14 +179,30 @@ class Change(Struct, kw_only=True):
     """What is written all or nothing: at most one journal entry, and rows (inserted, or replaced by their key).
 
     A mail among the rows belongs to the entry of the same change: its ``seq`` is the number the entry gets, whatever
-    it says before. ``then`` is called with that number (None without an entry) once the change is
-    in the store, ``failed`` with a sentence when it surely is not.
+    it says before. ``then`` is called with that number (None without an entry) once the change is in the store.
+
+    When it surely is not, ``undo`` is called and whoever asked is told; or else, where that takes more than an
+    ``error``, ``failed`` with a sentence. What ``must`` be stored tells what has happened already, in the world
+    outside: refused, it is submitted again, until the store takes it.
     """
 
     entry: Entry | None = None
     rows: tuple[Row, ...] = ()
     then: Callable[[int | None], None] | None = None
+    undo: Callable[[], None] | None = None
     failed: Callable[[str], None] | None = None
+    must: bool = False
+
+
+class Earlier(Struct, frozen=True):
+    """What a store says of a change whose author used its id before: nothing of it is stored, this was, then."""
+
+    seq: int
+    entry: Entry
+
+
+Stored = int | Earlier | None
+"""What became of a change: the number of its entry, None where it has none."""
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -209,8 +225,39 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     failures: tuple[Failure, ...] = ()
 
 
-class Missed(Struct, frozen=True, kw_only=True):
-    """What left the journal before somebody read it: how many entries open to all, and their own direct messages."""
+class Span(Struct, frozen=True, kw_only=True):
+    """Asks for an account's direct messages between two numbers (both excluded), and how much else is there."""
 
-    open: int
-    directs: tuple[tuple[int, Entry], ...]
+    account: int
+    after: int
+    before: int
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """Asks for the newest things said, at most ``count``, with numbers below ``before``.
+
+    That is what was said to all, and the direct messages of ``account`` above the number ``floor`` (None: no direct
+    messages). With ``words`` only what holds them all, or words that begin so.
+    """
+
+    account: int | None
+    floor: int
+    before: int
+    count: int
+    words: str | None = None
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """The answer, oldest first. ``open``: how many entries of a Span are for all; ``more``: a Query has older ones."""
+
+    entries: tuple[tuple[int, Entry], ...]
+    open: int = 0
+    more: bool = False
+
+
+class Lookup(Struct, frozen=True, kw_only=True):
+    """A question to a store; one of the two is called with the answer, or with a sentence on why there is none."""
+
+    query: Span | Query
+    then: Callable[[Found], None]
+    failed: Callable[[str], None]

@@ -32,6 +32,7 @@ class Session:
         "cursor",
         "deadline",
         "deaf",
+        "floor",
         "gone",
         "heard",
         "host",
@@ -50,6 +51,8 @@ class Session:
         self.cursor = 0
         self.seen = 0
         """The last number it said it has shown."""
+        self.floor = 0
+        """It sees no direct messages with numbers up to this."""
         self.proven = False
         """Its person has proved the account: what they choose, and have seen, is the account's."""
         self.prologue: deque[bytes] = deque()

@@ -1,4 +1,4 @@
-"""What people do once they are in: say, send direct messages, ask, choose, ping. One function a frame."""
+"""What people do once they are in: say, send direct messages, ask, look back, choose, ping. One function a frame."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -6,12 +6,34 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from chatmail.core.ids import Accepted
-from chatmail.core.records import Account, Change, Entry, Mail, Patch
+from chatmail.core.records import Account, Change, Entry, Found, Lookup, Mail, Patch, Query
 from chatmail.core.session import Session
-from chatmail.core.wire import Ack, Away, Code, Dm, Error, Notify, Ping, Pong, Refused, Say, Who, stamp
+from chatmail.core.wire import (
+    COUNT,
+    Ack,
+    Away,
+    Code,
+    Dm,
+    EntryFrame,
+    Error,
+    History,
+    Notify,
+    Page,
+    Ping,
+    Pong,
+    Refused,
+    Say,
+    Search,
+    Who,
+    encode,
+    stamp,
+)
 
 if TYPE_CHECKING:
     from chatmail.core.hub import Hub
+
+PAGE_BYTES = 60 * 1024
+"""Most bytes of entries on one page, so that no line is longer than the wire allows."""
 
 
 def _account(session: Session, id: str | UnsetType = UNSET) -> Account:
@@ -84,18 +106,66 @@ def dm(hub: "Hub", session: Session, frame: Dm, now: float) -> None:
         else:
             hub.mailroom.tell(numbered, "off", f"{reader.name} wants no mail")
 
-    def refused(why: str) -> None:
+    def not_stored() -> None:
         if mailed:
             hub.mailroom.release(reader)
-        hub.reply(session, Error(code=Code.UNAVAILABLE, text=why, id=frame.id))
 
-    hub.submit(Change(entry=entry, rows=(mail,) if mailed else (), then=stored, failed=refused), session)
+    hub.submit(Change(entry=entry, rows=(mail,) if mailed else (), then=stored, undo=not_stored), session)
 
 
 def who(hub: "Hub", session: Session, _: Who, _now: float) -> None:
     """Ask for the list of people."""
     account = _account(session)
     hub.answer_later(session, lambda: hub.roster.people(hub.roster.get(account.id)))
+
+
+def history(hub: "Hub", session: Session, frame: History, _now: float) -> None:
+    """Ask for what was said, further and further back."""
+    _look_back(hub, session, frame, None)
+
+
+def search(hub: "Hub", session: Session, frame: Search, _now: float) -> None:
+    """Ask for what was said with some words in it."""
+    _look_back(hub, session, frame, frame.words)
+
+
+def _look_back(hub: "Hub", session: Session, frame: History | Search, words: str | None) -> None:
+    """Ask the store. Until it has answered nothing else is read: so the answers keep their order, and one asks one
+    thing at a time.
+    """
+    account = _account(session, frame.id)
+    news = hub.journal.last + 1
+    query = Query(
+        account=account.id,
+        floor=session.floor,
+        before=news if frame.before is UNSET else min(news, frame.before),
+        count=COUNT if frame.count is UNSET else frame.count,
+        words=words,
+    )
+
+    def found(found: Found) -> None:
+        session.blocked = False
+        hub.answer(session, page(found, frame.id))
+
+    def failed(why: str) -> None:
+        session.blocked = False
+        hub.answer(session, Error(code=Code.UNAVAILABLE, text=why, id=frame.id))
+
+    session.blocked = True
+    hub.look_up(Lookup(query=query, then=found, failed=failed))
+
+
+def page(found: Found, id: str | UnsetType = UNSET) -> Page:
+    """What was found, or the newest of it that fits into one line."""
+    entries: list[EntryFrame] = []
+    room = PAGE_BYTES
+    for seq, entry in reversed(found.entries):
+        frame = entry.frame(seq)
+        room -= len(encode(frame))
+        if room < 0:
+            break
+        entries.insert(0, frame)
+    return Page(entries=entries, more=found.more or len(entries) < len(found.entries), id=id)
 
 
 def notify(hub: "Hub", session: Session, frame: Notify, _now: float) -> None:

@@ -1,19 +1,14 @@
-r"""The wire: every frame that crosses a connection, and how bytes become frames.
+r"""The wire: every frame that crosses a connection, and how it is written.
 
 JSON Lines (https://jsonlines.org): one JSON object a line, UTF-8, ``\n`` at the end (a ``\r`` before it is
 accepted). The field ``type`` names the frame. Unknown fields are ignored, an unknown type is an error. A field
-that is absent is UNSET: it is never written as ``null``. Times are RFC 3339 in UTC.
-
-``Decoder`` is fed whatever the socket gave, in any pieces, and hands out frames in order. A line that is no frame
-comes out as a ``WireError`` in its place, because the good frames around it still count. Nothing else ever comes
-out, and nothing is raised, whatever the bytes.
+that is absent is UNSET: it is never written as ``null``. Times are RFC 3339 in UTC. How bytes become frames again is
+``decoder``'s business.
 """
 
-import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -30,6 +25,11 @@ ID_MAX = 64
 """Longest id a client may choose, in characters."""
 REASON_MAX = 200
 """Longest reason for being away, in characters."""
+WORDS_MAX = 200
+"""Longest search, in characters."""
+COUNT = 20
+"""So many entries are on a page, unless somebody asks for another number of them."""
+COUNT_MAX = 100
 SEQ_MAX = 2**63 - 1
 
 
@@ -54,6 +54,7 @@ class Code(StrEnum):
 
 
 Seq = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
+Count = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
 Time = Annotated[datetime, Meta(tz=True)]
 When = Literal["always", "away", "never"]
 """When a direct message is also sent by email."""
@@ -133,6 +134,23 @@ class Leave(Frame, frozen=True, kw_only=True):
     """Goodbye: the connection closes and the others are told at once."""
 
 
+class History(Frame, frozen=True, kw_only=True):
+    """Ask for what was said before the number ``before``, or (absent) for the newest; answered with a ``page``."""
+
+    count: Count | UnsetType = UNSET
+    before: Seq | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+
+
+class Search(Frame, frozen=True, kw_only=True):
+    """The same, but only what holds all of these words, or words that begin so."""
+
+    words: str
+    count: Count | UnsetType = UNSET
+    before: Seq | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+
+
 # From the server, out of the journal.
 
 
@@ -180,6 +198,9 @@ class Left(Frame, frozen=True, kw_only=True):
     time: Time
     name: str
     reason: str
+
+
+EntryFrame = Message | Direct | Notice | Joined | Left
 
 
 # From the server, to one session.
@@ -245,6 +266,17 @@ class Gap(Frame, frozen=True, kw_only=True):
     missed: int
 
 
+class Page(Frame, frozen=True, kw_only=True):
+    """What was asked for, oldest first; as much as fits into a line.
+
+    ``more``: there is older still. Asking again with the number of the first of these as ``before`` finds it.
+    """
+
+    entries: list[EntryFrame]
+    more: bool
+    id: str | UnsetType = UNSET
+
+
 class Pong(Frame, frozen=True, kw_only=True):
     """The answer to ``ping``, after everything that was asked before it."""
 
@@ -265,9 +297,8 @@ class Bye(Frame, frozen=True, kw_only=True):
     retry: bool
 
 
-ClientFrame = Join | Verify | Say | Dm | Who | Notify | Away | Ping | Leave
-EntryFrame = Message | Direct | Notice | Joined | Left
-ServerFrame = EntryFrame | Welcome | Challenge | Ack | Receipt | People | Gap | Pong | Error | Bye
+ClientFrame = Join | Verify | Say | Dm | Who | Notify | Away | Ping | Leave | History | Search
+ServerFrame = EntryFrame | Welcome | Challenge | Ack | Receipt | People | Gap | Page | Pong | Error | Bye
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault
@@ -307,112 +338,6 @@ _encode = msgspec.json.Encoder().encode
 def encode(frame: Frame) -> bytes:
     """One frame as one line, newline included."""
     return _encode(frame) + b"\n"
-
-
-# The field that a sentence of msgspec's is about: Object missing required field `text`; ... - at `$.when`
-_FIELD = re.compile(r"(?:field `|`\$\.)(\w+)")
-
-
-class _Head(Struct):
-    """What can still be read of a line that is no valid frame: enough to answer it."""
-
-    type: Any = UNSET
-    id: Any = UNSET
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
-
-F = TypeVar("F")
-
-
-class Decoder(Generic[F]):
-    """Turns a stream of bytes, however it is cut, into frames.
-
-    Args:
-        frames: the union of frames to expect, ``ClientFrame`` on a server, ``ServerFrame`` in a client.
-        limit: longest line accepted, in bytes; may be raised between two frames (after a join).
-    """
-
-    def __init__(self, frames: Any, limit: int = LINE_MAX) -> None:
-        self.limit = limit
-        self._decode = msgspec.json.Decoder(frames).decode
-        self._tail = b""
-        self._lost = False
-
-    def feed(self, data: bytes) -> Iterator[F | WireError]:
-        """Hand out, in order, the frames that are complete with these bytes, a ``WireError`` for each bad line.
-
-        The iterator is lazy, so that ``limit`` may change between two frames: use it up before feeding again. After
-        a final ``WireError`` nothing comes out any more: what follows may be the rest of a line, not a frame.
-        """
-        if self._lost:
-            return
-        lines = (self._tail + data).split(b"\n")
-        self._tail = lines.pop()
-        for line in lines:
-            if len(line) > self.limit + line.endswith(b"\r"):
-                yield self._lose()
-                return
-            yield self._frame(line)
-        if len(self._tail) > self.limit + 1:
-            yield self._lose()
-
-    def _lose(self) -> WireError:
-        self._lost = True
-        self._tail = b""
-        text = f"this line is longer than {self.limit:,} bytes; the connection closes, since its rest is no frame"
-        return WireError(Code.TOO_LONG, text, final=True)
-
-    def _frame(self, line: bytes) -> F | WireError:
-        try:
-            # str() first: msgspec skips the bytes of unknown fields without looking whether they are UTF-8.
-            frame = self._decode(str(line, "utf-8"))
-        except UnicodeDecodeError as error:
-            return WireError(Code.BAD_FRAME, f"this line is not UTF-8: {error.reason} at byte {error.start + 1}")
-        except RecursionError:
-            return WireError(Code.BAD_FRAME, "this line is nested too deeply; a frame is one flat JSON object")
-        except msgspec.ValidationError as error:
-            return self._invalid(line, error)
-        except msgspec.DecodeError as error:
-            if not line.strip():
-                return WireError(Code.BAD_FRAME, "this line is empty; a frame is one JSON object")
-            return WireError(Code.BAD_FRAME, f"this line is no JSON object: {error}")
-        return _unfit(frame) or frame
-
-    @staticmethod
-    def _invalid(line: bytes, error: msgspec.ValidationError) -> WireError:
-        """JSON, but no frame: say so with the id it came with, and tell an unknown type from a broken frame."""
-        try:
-            head = _decode_head(line)
-        except msgspec.ValidationError:
-            return WireError(Code.BAD_FRAME, "this line is no JSON object; a frame is one, with a type")
-        except (msgspec.DecodeError, RecursionError):
-            head = _Head()  # wrong further on as well: the first mistake is told
-        id = head.id if isinstance(head.id, str) and len(head.id) <= ID_MAX else UNSET
-        if isinstance(head.type, str) and str(error).endswith("`$.type`"):
-            known = f"{head.type[:40]!r} is no type of frame that this end knows"
-            return WireError(Code.UNSUPPORTED, known, id=id, field="type")
-        found = _FIELD.search(str(error))
-        field = found[1] if found else UNSET
-        wrong = f"when is one of {', '.join(get_args(When))}" if field == "when" else str(error)
-        return WireError(Code.BAD_FRAME, f"this frame is not complete or not well formed: {wrong}", id=id, field=field)
-
-
-def _unfit(frame: Any) -> WireError | None:
-    """What is wrong with the values of a client's well-formed frame: lengths, empty texts, NUL."""
-    id = getattr(frame, "id", UNSET)
-    if id is not UNSET and len(id) > ID_MAX:
-        text = f"this id has {len(id)} characters; at most {ID_MAX} are allowed"
-        return WireError(Code.BAD_FRAME, text, field="id")
-    match frame:
-        case Say(text=text) | Dm(text=text):
-            return unfit_text(text, TEXT_MAX, "text", id)
-        case Away(reason=str(reason)):
-            return unfit_text(reason, REASON_MAX, "reason", id)
-        case Join(version=version) if version != VERSION:
-            text = f"version {version} of the protocol is not spoken here, only version {VERSION}"
-            return WireError(Code.UNSUPPORTED, text, field="version")
-    return None
 
 
 def stamp(now: float) -> datetime:

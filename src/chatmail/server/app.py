@@ -8,15 +8,15 @@ import errno
 import logging
 import os
 import resource
+import secrets
 import signal
 import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from itertools import count
 from pathlib import Path
 from random import SystemRandom
 
@@ -24,7 +24,8 @@ from chatmail import __version__
 from chatmail.core.hub import Hub
 from chatmail.core.limits import Limits
 from chatmail.core.operator import Operator
-from chatmail.core.records import Draft, Letter
+from chatmail.core.records import Draft, Letter, Snapshot
+from chatmail.server import checkmail
 from chatmail.server.console import Console
 from chatmail.server.engine import Engine
 from chatmail.server.letters import compose, compose_code, fits
@@ -33,13 +34,17 @@ from chatmail.server.listener import Listener
 from chatmail.server.mailers import Mailer, OutboxMailer, SmtpMailer
 from chatmail.server.postman import Postman
 from chatmail.server.settings import Settings, SettingsError, load
-from chatmail.server.stores import Store
-from chatmail.server.stores.memory import MemoryStore
+from chatmail.server.stores import Store, StoreError
+from chatmail.server.stores.database import MEMORY
+from chatmail.server.stores.sqlite import SqliteStore
 from chatmail.terminal.signals import handling
 
 SMTP_CONNECTIONS = 3
 MAIL_TIME = 5.0
 """How long mail that is due has to go out at the end, in seconds."""
+
+STORE_TIME = 5.0
+"""How long the last changes have to be stored, in seconds."""
 
 SPARE_DESCRIPTORS = 64
 
@@ -47,15 +52,22 @@ _log = logging.getLogger("chatmail")
 
 
 def main() -> None:
-    """Run the server; the exit status is 0 after a quit, 2 for wrong settings, 1 when it could not start."""
+    """Run the server, or only check its mail account.
+
+    The exit status is 0 after a quit, or when the check went well, 2 for wrong settings, else 1.
+    """
     try:
         settings = load(sys.argv[1:], os.environ, Path())
     except SettingsError as error:
         sys.exit(_complain(str(error), 2))
+    if settings.check_mail is not None:
+        sys.exit(checkmail.run(settings))
     try:
         asyncio.run(serve(settings))
     except SettingsError as error:
         sys.exit(_complain(str(error), 2))
+    except StoreError as error:
+        sys.exit(_complain(f"chatmail-server cannot start: {error}", 1))
     except OSError as error:
         sys.exit(_complain(f"chatmail-server cannot start: {_why(error, settings)}", 1))
 
@@ -119,21 +131,33 @@ async def running(
         store: where things are kept, when that is not to follow from the settings.
         clock: seconds since the epoch.
 
-    A part that fails ends the others, and is raised here. Raises OSError when it cannot listen.
+    A part that fails ends the others, and is raised here. Raises OSError when it cannot listen, StoreError when it
+    cannot keep anything.
     """
-    store = store or MemoryStore(settings.keep_days)
-    snapshot = await store.open()
+    store = store or SqliteStore(settings.chat_db, settings.keep_days)
+    try:
+        snapshot = await store.open()
+        async with _running(settings, limits or _limits(settings), store, snapshot, clock) as house:
+            yield house
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings, limits: Limits, store: Store, snapshot: Snapshot, clock: Callable[[], float]
+) -> AsyncIterator[House]:
     engine = Engine(store, clock)
     postman = Postman(_mailers(settings), partial(_compose, settings, snapshot.epoch), clock)
     hub = Hub(
         snapshot,
-        limits or _limits(settings),
+        limits,
         random=SystemRandom(),
         wake=engine.wake,
         post=postman.wake,
         tell=_log.info,
         fits=fits,
-        code_letter=partial(_code_letter, settings, count(1), snapshot.epoch),
+        code_letter=partial(_code_letter, settings),
     )
     hub.motd = hub.motd or settings.motd
     listener = Listener(hub, settings.rate, clock)
@@ -147,19 +171,23 @@ async def running(
             yield House(hub, port)
         finally:
             await listener.close()
-            await _finish_mail(postman, hub)
+            await _finish(postman, engine, hub)
             for task in tasks:
                 task.cancel()
-    await store.close()
 
 
-async def _finish_mail(postman: Postman, hub: Hub) -> None:
-    """Give mail that is due a few seconds."""
+async def _finish(postman: Postman, engine: Engine, hub: Hub) -> None:
+    """Give mail that is due a few seconds, and have stored what became of it."""
     try:
         async with asyncio.timeout(MAIL_TIME):
             await postman.idle(hub.mailroom)
     except TimeoutError:
         _log.warning("the mail server takes longer than %g s", MAIL_TIME)
+    try:
+        async with asyncio.timeout(STORE_TIME):
+            await engine.rest()
+    except TimeoutError:
+        _log.error("the last that was to be stored is lost: the store takes longer than %g s", STORE_TIME)
 
 
 def _opening(settings: Settings, port: int) -> list[str]:
@@ -170,11 +198,16 @@ def _opening(settings: Settings, port: int) -> list[str]:
         if smtp
         else f"no mail account: mails become files in {settings.outbox}/"
     )
+    kept = (
+        "what is said is kept in memory only, until the server ends (CHAT_DB=:memory:)"
+        if settings.chat_db == MEMORY
+        else f"what is said is kept for {several(settings.keep_days, 'day')} in {settings.chat_db}"
+    )
     return [
         f"chatmail {__version__} listens on {settings.chat_host} port {port}"
         + (", with TLS" if settings.tls_on else ""),
         mail,
-        "what is said is kept in memory only, until the server ends; CHAT_DB has no effect yet",
+        kept,
         "/help lists the commands",
     ]
 
@@ -203,18 +236,8 @@ def _compose(settings: Settings, epoch: str, draft: Draft) -> Letter:
     return compose(draft, settings.sender_email, epoch)
 
 
-def _code_letter(
-    settings: Settings,
-    numbers: Iterator[int],
-    epoch: str,
-    address: str,
-    name: str,
-    code: str,
-    made: float,
-    expires: float,
-) -> Letter:
-    key = f"{epoch}.{next(numbers)}"
-    return compose_code(address, name, code, settings.sender_email, made, expires, key)
+def _code_letter(settings: Settings, address: str, name: str, code: str, made: float, expires: float) -> Letter:
+    return compose_code(address, name, code, settings.sender_email, made, expires, secrets.token_hex(8))
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -1,14 +1,23 @@
 """The engine: turns the hub's crank. It has what was submitted stored, flushes the sessions, and keeps the time.
 
 Two loops, because nobody shall wait for the disk who need not: one commits batch after batch, the other flushes once a
-tick of the event loop whatever is ready. Both sleep until the hub calls ``wake``.
+tick of the event loop whatever is ready. Both sleep until the hub calls ``wake``. A third has the store tidy up.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
-from chatmail.core.hub import Hub, Lookup
+from chatmail.core.hub import Hub
+from chatmail.core.records import Lookup
 from chatmail.server.stores import Store, StoreError
+
+PAUSE = 0.5
+"""After a batch that could not be stored, seconds until the next is tried."""
+TIDY = 60.0
+"""Seconds between two times that the store lets go of what is kept no longer."""
+
+_log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -24,6 +33,8 @@ class Engine:
         self._clock = clock
         self._submitted = asyncio.Event()
         self._ready = asyncio.Event()
+        self._rested = asyncio.Event()
+        self._refusing = False
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
 
@@ -38,9 +49,16 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._commit(hub), name="commit")
                 group.create_task(self._flush(hub, group), name="flush")
+                group.create_task(self._tidy(), name="tidy")
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+
+    async def rest(self) -> None:
+        """Return once everything that was submitted is stored, or refused."""
+        self._rested.clear()
+        self.wake()
+        await self._rested.wait()
 
     async def _commit(self, hub: Hub) -> None:
         while True:
@@ -48,14 +66,35 @@ class Engine:
             self._submitted.clear()
             batch = hub.take()
             if not batch:
+                self._rested.set()
                 continue
             try:
-                numbers = await self._store.commit([change for change, _ in batch])
+                results = await self._store.commit([change for change, _ in batch])
             except StoreError as error:
+                self._trouble(str(error))
                 hub.refused(batch, str(error))
+                hub.flush()
+                await asyncio.sleep(PAUSE)
             else:
-                hub.committed(batch, numbers)
-            hub.flush()
+                self._trouble("")
+                hub.committed(batch, results)
+                hub.flush()
+
+    def _trouble(self, why: str) -> None:
+        """Tell the operator when storing begins to fail, and when it works again; never twice."""
+        if why and not self._refusing:
+            _log.error("nothing can be stored, so nothing is said: %s", why)
+        elif self._refusing and not why:
+            _log.info("what is said can be stored again")
+        self._refusing = bool(why)
+
+    async def _tidy(self) -> None:
+        while True:
+            try:
+                await self._store.tidy(self._clock())
+            except StoreError as error:
+                _log.warning("what is too old could not be deleted: %s", error)
+            await asyncio.sleep(TIDY)
 
     async def _flush(self, hub: Hub, group: asyncio.TaskGroup) -> None:
         while True:
@@ -68,7 +107,14 @@ class Engine:
             hub.flush()
 
     async def _look_up(self, hub: Hub, lookup: Lookup) -> None:
-        hub.caught_up(lookup, await self._store.missed(lookup.account, lookup.after, lookup.before))
+        try:
+            found = await self._store.look_up(lookup.query)
+        except StoreError as error:
+            _log.warning("what was said can't be read: %s", error)
+            lookup.failed(str(error))
+        else:
+            lookup.then(found)
+        hub.flush()
 
     def _keep_time(self, hub: Hub) -> None:
         """Do what is due, and be called when the next thing is."""

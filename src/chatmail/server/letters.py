@@ -123,6 +123,25 @@ def compose_code(
     return Letter(message_id=message_id, address=address, content=content, made=made, expires=expires)
 
 
+def compose_test(address: str, sender_email: str, made: float, key: str) -> Letter:
+    """The letter that shows whether mail arrives; it is tried once.
+
+    Args:
+        address: whom the operator named.
+        sender_email: the address of the mail account, "" where there is none.
+        made: now, in seconds since the Unix epoch.
+        key: what makes this letter's Message-ID its own.
+    """
+    body = (
+        "This is the test mail of a chat server, chatmail. The operator asked for it, to see whether mail arrives.\r\n"
+        "\r\n"
+        "It has arrived, and nothing needs to be done.\r\n"
+    )
+    message_id = _message_id(sender_email, "test", key)
+    content = _message(sender_email, "chatmail", address, "Test mail of the chat server", made, message_id, "", body)
+    return Letter(message_id=message_id, address=address, content=content, made=made, expires=made)
+
+
 def _footer(answer: str) -> str:
     return (
         f"To answer, type in the chat: {answer}\r\n"

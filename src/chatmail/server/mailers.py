@@ -41,9 +41,9 @@ IDLE = 30.0
 """An unused connection is closed after this, in seconds; a server does it after 5 minutes (RFC 5321, 4.5.3.2.7)."""
 REPLY_MAX = 500
 """Longest reply kept for the operator, in characters."""
+ACCOUNT_REPLIES = frozenset({530, 534, 535, 538})
+"""About the account, at whatever command: AUTH is required, too weak, refused (RFC 4954, section 6)."""
 
-# About the account, at whatever command: AUTH is required, too weak, refused (RFC 4954, section 6).
-_ACCOUNT = frozenset({530, 534, 535, 538})
 _TOO_BIG = 552
 # Congestion, "useful only as a persistent transient error" (RFC 3463, 3.5); Gmail says it when a day's mails are spent.
 _CONGESTION = "5.4.5"
@@ -135,17 +135,7 @@ class SmtpMailer:
 
     async def _begin(self) -> aiosmtplib.SMTP:
         """A new connection, safe and logged in as it should be, that has taken our address as the sender."""
-        self._connection = connection = aiosmtplib.SMTP(
-            hostname=self._smtp.host,
-            port=self._smtp.port,
-            use_tls=self._smtp.security == "tls",
-            start_tls=self._smtp.security == "starttls",  # never None: that would go on in clear without STARTTLS
-            tls_context=self._tls_context,
-            username=self._sender if self._password else None,
-            password=self._password or None,
-            local_hostname=_local_hostname(),
-            timeout=None,  # send() has a deadline for all of it
-        )
+        self._connection = connection = connection_to(self._smtp, self._sender, self._password, self._tls_context)
         await connection.connect()
         await connection.mail(self._sender)
         return connection
@@ -207,6 +197,21 @@ class OutboxMailer:
         return path
 
 
+def connection_to(smtp: Smtp, sender: str, password: str, tls_context: ssl.SSLContext | None) -> aiosmtplib.SMTP:
+    """A connection that is not made yet; ``connect`` encrypts it and logs in. It has no deadline of its own."""
+    return aiosmtplib.SMTP(
+        hostname=smtp.host,
+        port=smtp.port,
+        use_tls=smtp.security == "tls",
+        start_tls=smtp.security == "starttls",  # never None: that would go on in clear without STARTTLS
+        tls_context=tls_context,
+        username=sender if password else None,
+        password=password or None,
+        local_hostname=_local_hostname(),
+        timeout=None,
+    )
+
+
 def outbox_name(letter: Letter) -> str:
     """The file name of a letter: when it was made, to whom, and what tells it from all others."""
     made = datetime.fromtimestamp(letter.made, UTC)
@@ -243,7 +248,7 @@ def _refusal(error: SMTPResponseException) -> Outcome:
     match = _ENHANCED.match(error.message)
     status = match[1] if match else ""
     permanent = 500 <= error.code < 600
-    ours = isinstance(error, SMTPAuthenticationError) or error.code in _ACCOUNT
+    ours = isinstance(error, SMTPAuthenticationError) or error.code in ACCOUNT_REPLIES
     about_mail = isinstance(error, SMTPRecipientRefused | SMTPDataError) or error.code == _TOO_BIG
     if permanent and about_mail and not ours and status != _CONGESTION:
         fate, detail = Fate.FAILED, "the mail server refused it for good"

@@ -13,6 +13,7 @@ import struct
 import termios
 from collections.abc import Callable
 
+from chatmail.core.decoder import Decoder
 from chatmail.core.hub import Hub
 from chatmail.core.limits import Bucket, Rate
 from chatmail.core.session import Session
@@ -22,7 +23,6 @@ from chatmail.core.wire import (
     Bye,
     ClientFrame,
     Code,
-    Decoder,
     Ping,
     Refused,
     WireError,

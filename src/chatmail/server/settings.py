@@ -21,6 +21,7 @@ from dotenv.parser import parse_stream
 
 from chatmail import __version__
 from chatmail.core.limits import Rate
+from chatmail.core.names import BadEmail, check_email
 from chatmail.server import values
 
 _PROVIDERS = {
@@ -99,6 +100,8 @@ class Settings:
     max_per_ip: int = 256
     rate: Rate | None = _RATE
     presence_max: int = 200
+    check_mail: str | None = None
+    """Do not serve but send a test mail to this address, "" for the sender's own; an option of this start only."""
 
     @property
     def loopback(self) -> bool:
@@ -282,11 +285,20 @@ def load(argv: Sequence[str], environ: Mapping[str, str], folder: Path) -> Setti
             wrong.add(row.key)
             shown = f"={_shorten(value)}" if row.option else ""
             mistakes.append(f"{row.key}{shown} (from {source}) should be {error}")
-    settings = Settings(**chosen)
+    settings = Settings(check_mail=_test_address(options["check_mail"], mistakes), **chosen)
     mistakes += [text for keys, text in _contradictions(settings) if not keys & wrong]
     if mistakes:
         raise SettingsError(mistakes)
     return settings
+
+
+def _test_address(given: str | None, mistakes: list[str]) -> str | None:
+    """Where ``--check-mail`` sends its mail: "" for the sender's own address, None when it was not asked for."""
+    try:
+        return check_email(given) if given else given
+    except BadEmail as error:
+        mistakes.append(f"--check-mail: {error}")
+        return None
 
 
 def _contradictions(s: Settings) -> Iterator[tuple[set[str], str]]:
@@ -347,6 +359,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"chatmail {__version__}")
+    parser.add_argument(
+        "--check-mail",
+        metavar="ADDRESS",
+        nargs="?",
+        const="",
+        help="do not serve: send a test mail to ADDRESS, or to SENDER_EMAIL itself, and tell step by step what works",
+    )
     for row in TABLE:
         if row.option:
             known = f"{row.key}={row.default}" if row.default else row.key

@@ -7,29 +7,33 @@ answer at once or much later; the engine awaits one commit at a time, so batches
 from collections.abc import Sequence
 from typing import Protocol
 
-from chatmail.core.records import Change, Missed, Snapshot
+from chatmail.core.records import Change, Found, Query, Snapshot, Span, Stored
 
 
 class StoreError(Exception):
-    """Surely nothing of the batch was stored; the text tells people why (a full disk, say)."""
+    """The store cannot do it, and the text tells people why (a full disk, say); of a batch surely nothing is stored."""
 
 
 class Store(Protocol):
-    """What the engine needs of a store."""
+    """What the server needs of a store. Every call but ``close`` may raise StoreError."""
 
     async def open(self) -> Snapshot:
         """Everything that is kept, for the start."""
         ...
 
-    async def commit(self, batch: Sequence[Change]) -> Sequence[int | None]:
-        """Write the batch, all or nothing, and give each entry its number, in order; None without an entry.
+    async def commit(self, batch: Sequence[Change]) -> Sequence[Stored]:
+        """Write the batch, all or nothing, and give each entry its number, in order.
 
-        Raises StoreError when nothing of it is stored.
+        A change whose entry has an id that its author used before is left out, and answered with what was said then.
         """
         ...
 
-    async def missed(self, account: int, after: int, before: int) -> Missed:
-        """What has the numbers in between (both ends excluded): how many entries open to all, and its directs."""
+    async def look_up(self, query: Span | Query) -> Found:
+        """What was said; all that was committed before this call counts."""
+        ...
+
+    async def tidy(self, now: float) -> None:
+        """Let go of what is kept no longer, ``now`` being the seconds since the epoch."""
         ...
 
     async def close(self) -> None:

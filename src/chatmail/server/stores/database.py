@@ -1,0 +1,333 @@
+"""The database: everything that is kept, in one SQLite file or (``:memory:``) nowhere. It blocks, and has no thread.
+
+Two connections: one writes, and one looks up what was said, which may take its time and holds up nothing (in
+memory there is only one). What is committed is on the disk: write-ahead log, one fsync a commit
+(https://www.sqlite.org/wal.html).
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import groupby
+from typing import TypeVar
+
+from msgspec import UNSET
+
+from chatmail.core.digest import DAY
+from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX
+from chatmail.core.records import (
+    Account,
+    Ban,
+    Change,
+    Earlier,
+    Entry,
+    Found,
+    Gone,
+    Letter,
+    Motd,
+    Patch,
+    Query,
+    Row,
+    Snapshot,
+    Span,
+    Stored,
+)
+from chatmail.server.stores import StoreError
+from chatmail.server.stores.rows import (
+    ENTRY,
+    KEYS,
+    TABLES,
+    Values,
+    columns,
+    entry_of,
+    entry_values,
+    failure_of,
+    letter_of,
+    mail_of,
+    record,
+    values,
+)
+from chatmail.server.stores.schema import prepare
+
+MEMORY = ":memory:"
+MEMORY_ENTRIES = 20_000
+"""So many entries are kept in memory: what is left of them when nobody writes them down."""
+BITE = 1_000
+"""So many entries are indexed or deleted in one transaction, so that nobody waits long behind it."""
+CHUNK = 100
+"""So many rows go into one statement: for each, the thread gives up the interpreter and has to get it back."""
+
+R = TypeVar("R", Account, Ban)
+
+_SAID = "kind IN ('message', 'direct', 'notice')"
+
+
+class Database:
+    """What a server keeps.
+
+    Args:
+        path: the file, made with mode 0600 if it is not there; or ``:memory:``.
+        keep_days: how long what was said is kept.
+    """
+
+    def __init__(self, path: str, keep_days: int) -> None:
+        self._path = path
+        self._keep = keep_days * DAY
+        self._last = 0
+        self._resources = ExitStack()
+
+    def open(self) -> Snapshot:
+        """Open it, and read what the server needs at its start. Raises StoreError, naming the file."""
+        try:
+            with _explained():
+                if self._path == MEMORY:
+                    self._reader = self._writer = self._connect()
+                    prepare(self._writer)
+                else:
+                    # The lock goes last: with this file, all locks go that the process has on it.
+                    self._resources.callback(os.close, _lock(self._path))
+                    self._writer = self._connect()
+                    prepare(self._writer)
+                    self._reader = self._connect()
+                return self._snapshot()
+        except StoreError as error:
+            raise StoreError(f"CHAT_DB={self._path} can't be used: {error}") from error.__cause__
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        self._resources.callback(connection.close)
+        return connection
+
+    def close(self) -> None:
+        """Close it, as far as it was opened."""
+        self._resources.close()
+
+    # Writing.
+
+    def commit(self, batch: Sequence[Change]) -> list[Stored]:
+        """See ``Store.commit``."""
+        with _explained():
+            try:
+                return self._commit(batch, {})
+            except sqlite3.IntegrityError:
+                earlier = self._earlier(batch)
+                if not earlier:
+                    raise
+                return self._commit(batch, earlier)
+
+    def _commit(self, batch: Sequence[Change], earlier: dict[int, Earlier]) -> list[Stored]:
+        """Write all but the changes (by their place in the batch) that were written earlier."""
+        last = self._last
+        results: list[Stored] = []
+        entries: list[Values] = []
+        rows: list[tuple[Row, int]] = []
+        for at, change in enumerate(batch):
+            if at in earlier:
+                results.append(earlier[at])
+                continue
+            number = None
+            if change.entry is not None:
+                number = last = last + 1
+                entries.append(entry_values(number, change.entry))
+            results.append(number)
+            rows += [(row, last) for row in change.rows]
+        if entries or rows:
+            with self._transaction():
+                self._insert("INSERT INTO entry", entries)
+                for kind, run in groupby(rows, lambda row: type(row[0])):
+                    self._put(kind, list(run))
+        self._last = last
+        return results
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+
+    def _insert(self, into: str, rows: Sequence[Values]) -> None:
+        for at in range(0, len(rows), CHUNK):
+            chunk = rows[at : at + CHUNK]
+            places = f"({', '.join('?' * len(chunk[0]))})"
+            flat = [value for row in chunk for value in row]
+            self._writer.execute(f"{into} VALUES {', '.join([places] * len(chunk))}", flat)
+
+    def _put(self, kind: type[Row], rows: Sequence[tuple[Row, int]]) -> None:
+        """Write rows of one kind, each with the number of the entry it came with."""
+        if kind in TABLES:
+            self._insert(f"INSERT OR REPLACE INTO {TABLES[kind]}", [values(row, number) for row, number in rows])
+            return
+        for row, _ in rows:
+            match row:
+                case Patch():
+                    self._writer.execute(f"UPDATE account SET {row.field} = ? WHERE id = ?", (row.value, row.account))
+                case Motd():
+                    self._writer.execute("UPDATE house SET motd = ?", (row.text,))
+                case Gone():
+                    self._writer.execute(f"DELETE FROM {row.table} WHERE {KEYS[row.table]} = ?", (row.key,))
+
+    def _earlier(self, batch: Sequence[Change]) -> dict[int, Earlier]:
+        """The changes of a batch, by their place in it, whose author used the same id before."""
+        found = {}
+        for at, change in enumerate(batch):
+            entry = change.entry
+            if entry is not None and entry.id is not UNSET:
+                row = self._writer.execute(
+                    f"SELECT {ENTRY} FROM entry WHERE author = ? AND id = ?", (entry.author, entry.id)
+                ).fetchone()
+                if row is not None:
+                    found[at] = Earlier(*entry_of(row))
+        return found
+
+    # Reading.
+
+    def _snapshot(self) -> Snapshot:
+        select = self._writer.execute
+        epoch, secret, motd = select("SELECT epoch, secret, motd FROM house").fetchone()
+        used = dict(select("SELECT name, seq FROM sqlite_sequence").fetchall())
+        self._last = used.get("entry", 0)
+        mails = select(f"SELECT {ENTRY} FROM entry WHERE seq IN (SELECT seq FROM mail) ORDER BY seq")
+        return Snapshot(
+            epoch=epoch,
+            secret=secret,
+            last=self._last,
+            entries=self._newest(),
+            accounts=self._records(Account, "ORDER BY id"),
+            next_account=used.get("account", 0) + 1,
+            bans=self._records(Ban, "ORDER BY rowid"),
+            motd=motd,
+            mails=tuple(map(mail_of, mails)),
+            letters=tuple(map(letter_of, select(f"SELECT {columns(Letter)} FROM letter ORDER BY made, rowid"))),
+            failures=tuple(map(failure_of, select("SELECT author, receipt FROM failure ORDER BY seq"))),
+        )
+
+    def _records(self, kind: type[R], order: str) -> tuple[R, ...]:
+        rows = self._writer.execute(f"SELECT {columns(kind)} FROM {TABLES[kind]} {order}")
+        return tuple(record(kind, row) for row in rows)
+
+    def _newest(self) -> tuple[tuple[int, Entry], ...]:
+        """The entries for the journal: as many as it holds, up to the last, without a hole."""
+        newest: list[tuple[int, Entry]] = []
+        size = 0
+        rows = self._writer.execute(f"SELECT {ENTRY} FROM entry ORDER BY seq DESC LIMIT {ENTRIES_MAX}")
+        for seq, entry in map(entry_of, rows):
+            size += len(entry.text)
+            if seq != self._last - len(newest) or size > BYTES_MAX:
+                break
+            newest.append((seq, entry))
+        return tuple(reversed(newest))
+
+    def look_up(self, query: Span | Query) -> Found:
+        """See ``Store.look_up``; what is not indexed yet is not found by its words."""
+        with _explained():
+            return self._span(query) if isinstance(query, Span) else self._query(query)
+
+    def _span(self, span: Span) -> Found:
+        select = self._reader.execute
+        between = "seq > :after AND seq < :before AND reader IS NOT NULL"
+        bounds = {"after": span.after, "before": span.before, "account": span.account}
+        (directs,) = select(f"SELECT count(*) FROM entry WHERE {between}", bounds).fetchone()
+        own = f"{between} AND (author = :account OR reader = :account)"
+        rows = select(f"SELECT {ENTRY} FROM entry WHERE {own} ORDER BY seq", bounds).fetchall()
+        return Found(entries=tuple(map(entry_of, rows)), open=span.before - 1 - span.after - directs)
+
+    def _query(self, query: Query) -> Found:
+        source, number, words = "entry WHERE", "seq", ""
+        if query.words is not None:
+            source, number = "words JOIN entry ON seq = words.rowid WHERE words MATCH :words AND", "words.rowid"
+            words = _match(query.words)
+        may_see = "(reader IS NULL OR ((author = :account OR reader = :account) AND seq > :floor))"
+        rows = self._reader.execute(
+            f"SELECT {ENTRY} FROM {source} {number} < :before AND {_SAID} AND {may_see}"
+            f" ORDER BY {number} DESC LIMIT :most",
+            {
+                "words": words,
+                "before": query.before,
+                "account": query.account,
+                "floor": query.floor,
+                "most": query.count + 1,
+            },
+        ).fetchall()
+        return Found(entries=tuple(map(entry_of, reversed(rows[: query.count]))), more=len(rows) > query.count)
+
+    # Housekeeping.
+
+    def index(self) -> bool:
+        """Make some of what was said findable by its words; whether there is more to do."""
+        with _explained():
+            (done,) = self._writer.execute("SELECT indexed FROM house").fetchone()
+            upto = min(done + BITE, self._last)
+            if upto > done:
+                with self._transaction():
+                    self._writer.execute(
+                        "INSERT INTO words (rowid, text)"
+                        f" SELECT seq, text FROM entry WHERE seq > ? AND seq <= ? AND {_SAID}",
+                        (done, upto),
+                    )
+                    self._writer.execute("UPDATE house SET indexed = ?", (upto,))
+            return bool(upto < self._last)
+
+    def tidy(self, now: float) -> bool:
+        """Delete some of what is kept no longer; whether there is more. What is still to be mailed stays."""
+        with _explained(), self._transaction():
+            select = self._writer.execute
+            select("DELETE FROM ban WHERE until < ?", (now,))
+            select("DELETE FROM letter WHERE state = 'sent' AND made < ?", (now - DAY,))
+            bounds = {
+                "time": round((now - self._keep) * 1000),
+                "seq": self._last - MEMORY_ENTRIES if self._path == MEMORY else 0,
+            }
+            old = "(time < :time OR seq <= :seq) AND seq NOT IN (SELECT seq FROM mail)"
+            oldest = f"SELECT * FROM entry, house WHERE seq <= indexed ORDER BY seq LIMIT {BITE}"
+            (upto,) = select(f"SELECT max(seq) FROM ({oldest}) WHERE {old}", bounds).fetchone()
+            if upto is None:
+                return False
+            old = f"{old} AND seq <= {upto}"
+            gone = f"SELECT 'delete', seq, text FROM entry WHERE {old} AND {_SAID}"
+            select(f"INSERT INTO words (words, rowid, text) {gone}", bounds)
+            select(f"DELETE FROM entry WHERE {old}", bounds)
+            return True
+
+
+def _lock(path: str) -> int:
+    """The file, made if it is not there, open and locked for as long as it stays open. Raises StoreError."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(error.strerror) from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise StoreError("another chatmail-server uses it") from None
+    return file
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what SQLite complains about into a sentence for people."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name == "SQLITE_FULL":
+            why = "the server's disk is full"
+        elif name.startswith(("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")):
+            why = f"the server's disk can't be written ({error})"
+        elif name in {"SQLITE_NOTADB", "SQLITE_CORRUPT"}:
+            why = f"the file is damaged, or no database ({error}); move it away to begin anew"
+        else:
+            why = f"the server's database says: {error}"
+        raise StoreError(why) from error
+
+
+def _match(words: str) -> str:
+    """These words as a query of FTS5 (https://www.sqlite.org/fts5.html, section 3): each a string, and a prefix."""
+    return " ".join('"{}"*'.format(word.replace('"', '""')) for word in words.split())
