@@ -16,7 +16,8 @@ Where to start reading:
   ``hub`` with its parts: ``door`` and ``entrance`` (coming in), ``people`` (who is here), ``talk`` (saying things),
   ``mailroom`` and ``digest`` (which message becomes which mail, and when), ``operator``.
 - ``server`` puts I/O around it: ``app`` wires the parts together, ``engine`` drives the hub, ``session`` is one
-  connection, ``postman`` sends mail, ``console`` is the operator's prompt.
+  connection, ``stores`` keep everything (``database``), ``postman`` sends mail, ``console`` is the operator's prompt,
+  ``checkmail`` tries the mail account.
 - ``client``: ``connection`` (join, resume, reconnect), ``timeline`` (what has been seen), ``screen`` (how it looks),
   ``prompt`` and ``plain`` (with a terminal, and without).
 - ``terminal`` is what both programs do at a terminal, or without one: ``text`` (making foreign text harmless),

@@ -127,38 +127,36 @@ async def test_a_port_that_is_taken_is_told_in_one_line(desk: Desk) -> None:
 async def check_mail(
     desk: Desk, *address: str, mail: MailServer | None = None, before: Callable[[], None] | None = None
 ) -> Process:
-    """Check a mail account at this server, or none, while another program has the port of the chat."""
+    """Check the mail account at this server, or none."""
     account = (
         {"SENDER_EMAIL": "team@example.org", "SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail.port)} if mail else {}
     )
     settings = {"CHAT_PORT": str(desk.port), **account}
-    with socket.create_server(("127.0.0.1", desk.port)):
-        process = await start(desk, "chatmail-server", "--check-mail", *address, settings=settings, before=before)
-        if mail:
-            await mail.reached("CONNECT", mail.connections + 1)
-    return process
+    return await start(desk, "chatmail-server", "--check-mail", *address, settings=settings, before=before)
 
 
 async def test_the_check_of_the_mail_account_tells_by_its_exit_status(desk: Desk) -> None:
-    """It serves nobody meanwhile, and keeps nothing."""
-    async with MailServer() as mail:
-        status, out, err = await ends(await check_mail(desk, "bob@x.org", mail=mail))
-        assert (status, err) == (0, b"")
-        assert b"\nok      sent to bob@x.org: 250 2.0.0 OK: queued\n" in out
-        mail.answer("RCPT", "550 5.1.1 nobody")
-        status, out, err = await ends(await check_mail(desk, mail=mail))
-        assert (status, err) == (1, b"")
-        assert b"\nFAILED  mail to team@example.org: recipient refused: 550 5.1.1 nobody\n" in out
-        assert [received.to for received in mail.mails] == [["bob@x.org"]]
-    status, out, err = await ends(await check_mail(desk, "bob"))
-    assert (status, out) == (2, b"")
-    assert err.startswith(b"--check-mail: 'bob' is no email address: ")
-    assert len(err.splitlines()) == 1
-    assert not list((desk.folder / "chatmail-server").iterdir())
-    status, out, _ = await ends(await check_mail(desk))
-    assert status == 0
-    [path] = (desk.folder / "chatmail-server").rglob("*.eml")
-    assert f"\nok      written: outbox/{path.name}\n" in out.decode()
+    """Nobody is served meanwhile, another program may have the port, and nothing is kept."""
+    with socket.create_server(("127.0.0.1", desk.port)):
+        async with MailServer() as mail:
+            status, out, err = await ends(await check_mail(desk, "bob@x.org", mail=mail))
+            assert (status, err) == (0, b"")
+            assert b"\nok      sent to bob@x.org: 250 2.0.0 OK: queued\n" in out
+            mail.answer("RCPT", "550 5.1.1 nobody")
+            status, out, err = await ends(await check_mail(desk, mail=mail))
+            assert (status, err) == (1, b"")
+            assert b"\nFAILED  mail to team@example.org: recipient refused: 550 5.1.1 nobody\n" in out
+            assert [received.to for received in mail.mails] == [["bob@x.org"]]
+        status, out, err = await ends(await check_mail(desk, "bob"))
+        assert (status, out) == (2, b"")
+        assert err.startswith(b"--check-mail: 'bob' is no email address: ")
+        assert len(err.splitlines()) == 1
+        assert not list((desk.folder / "chatmail-server").iterdir())
+        status, out, _ = await ends(await check_mail(desk))
+        assert status == 0
+        [outbox] = (desk.folder / "chatmail-server").iterdir()
+        [path] = outbox.iterdir()
+        assert f"\nok      written: outbox/{path.name}\n" in out.decode()
 
 
 async def test_the_check_of_the_mail_account_ends_quietly(desk: Desk) -> None:
@@ -169,17 +167,22 @@ async def test_the_check_of_the_mail_account_ends_quietly(desk: Desk) -> None:
         os.close(reading)
         os.dup2(writing, 1)
 
+    def closed() -> None:
+        os.close(1)
+
     async with MailServer() as mail:
         mail.answer("CONNECT", HANG)
         before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a signal ignored here would be ignored there
         process = await check_mail(desk, mail=mail)
         signal.signal(signal.SIGINT, before)
+        await mail.reached("CONNECT")
         process.send_signal(signal.SIGINT)
         status, _, err = await ends(process)
         assert (status, err) == (130, b"")
-        status, _, err = await ends(await check_mail(desk, mail=mail, before=unread))
-        assert (status, err) == (0, b"")
-        assert len(mail.mails) == 1
+        for count, before_it in enumerate((unread, closed), start=1):
+            status, _, err = await ends(await check_mail(desk, mail=mail, before=before_it))
+            assert (status, err) == (0, b"")
+            assert len(mail.mails) == count
 
 
 async def test_a_script_says_a_line_and_ends_when_it_is_said(desk: Desk) -> None:

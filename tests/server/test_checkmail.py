@@ -267,6 +267,18 @@ async def test_nobody_listens(security: Security, advice: str) -> None:
     assert advice in said
 
 
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_a_port_that_hangs_up_at_once(security: Security) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if security == "tls":
+            await reader.read(65536)  # the client's hello; unread, it would make a reset of the end
+        writer.close()
+
+    async with listening(serve) as port:
+        said = await failure(account(port, security))
+    assert said.startswith(f"FAILED  connection to 127.0.0.1:{port}: the connection was lost\n")
+
+
 async def test_a_host_that_does_not_exist() -> None:
     said = await failure(account(587, "starttls", host="no-such-host.invalid"))
     assert said.startswith("FAILED  connection to no-such-host.invalid:587: ")

@@ -179,6 +179,13 @@ def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
     assert "(from .env)" in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["PASSWORD", "MOTD"])
+def test_what_is_no_utf_8_is_no_text(key: str) -> None:
+    [mistake] = mistakes(**MAIL | {key: "caf\udce9"})
+    assert mistake.startswith(key)
+    mistake.encode()
+
+
 def test_no_mistake_is_reported_that_only_follows_from_another() -> None:
     [mistake] = mistakes(**MAIL | {"SENDER_EMAIL": "team@nowhere.example", "SMTP_HOST": "two words"})
     assert mistake.startswith("SMTP_HOST='two words'")

@@ -208,7 +208,7 @@ Stored = int | Earlier | None
 class Snapshot(Struct, frozen=True, kw_only=True):
     """All that a store holds when the server starts, but for entries that are too old for the journal.
 
-    ``entries`` are the newest, with their numbers, in order and without a hole, the last one being ``last``.
+    ``entries`` are the newest, with their numbers, in order and without a hole; the last one, if any, is ``last``.
     ``epoch`` names this run of numbers; ``secret`` signs tokens.
     """
 

@@ -330,7 +330,7 @@ def _reason(error: _Trouble, deadline: float) -> str:
             return f"no answer within {deadline:g} s"
         case OSError():  # several addresses were tried, perhaps, and each has its reason
             numbers = map(int, re.findall(r"\[Errno (\d+)\]", str(error)))
-            return ", ".join(dict.fromkeys(map(os.strerror, numbers))) or str(error)
+            return ", ".join(dict.fromkeys(map(os.strerror, numbers))) or str(error) or "the connection was lost"
     return str(error)
 
 

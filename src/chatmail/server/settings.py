@@ -224,7 +224,9 @@ TABLE = (
     ),
     Row("CHAT_HOST", values.host, "HOST", "address to listen on; 0.0.0.0: every network"),
     Row("CHAT_PORT", partial(values.whole, low=0, high=65535), "PORT", "port to listen on; 0: any free one"),
-    Row("CHAT_DB", values.database, "FILE", "what will keep everything; in this release it has no effect"),
+    Row(
+        "CHAT_DB", values.database, "FILE", "where everything is kept; :memory: keeps nothing once the server has ended"
+    ),
     Row("OUTBOX", values.in_folder, "FOLDER", "where mails are written while there is no mail account"),
     Row("TLS", partial(values.choice, among="auto off"), "WHEN", "auto (with TLS_CERT and TLS_KEY), off"),
     Row("TLS_CERT", values.file, "FILE", "certificate with its chain, PEM"),
@@ -240,10 +242,10 @@ TABLE = (
         "KEEP_DAYS",
         partial(values.whole, low=1, high=36_500),
         "DAYS",
-        "how long direct messages wait for their readers",
+        "how long everything that was said is kept",
     ),
     Row("MAIL_WINDOW", values.seconds, "SECONDS", "direct messages within it share one mail"),
-    Row("MOTD", values.text, "TEXT", "message of the day, shown to who comes in"),
+    Row("MOTD", values.text, "TEXT", "message of the day, shown to who comes in; /motd sets another one"),
     Row("MAX_CLIENTS", _size, "N", "people at once"),
     Row("MAX_PER_IP", _size, "N", "people at once from one IP address; this machine is exempt"),
     Row("RATE", values.rate, "N/N", "messages at once / a second for each person, or off"),

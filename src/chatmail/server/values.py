@@ -13,6 +13,7 @@ from typing import Any
 
 from chatmail.core.limits import Rate
 from chatmail.core.names import BadEmail, check_email
+from chatmail.core.wire import TEXT_MAX, unfit_text
 
 Reader = Callable[[str, Path], Any]
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE | re.ASCII)
@@ -20,13 +21,17 @@ _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGN
 
 def text(value: str, _: Path) -> str:
     """Any text that people will see."""
-    if len(value) > 4_000 or "\0" in value:
-        raise ValueError("a text of at most 4,000 characters, without NUL")
+    if unfit_text(value, TEXT_MAX, "text"):
+        raise ValueError(f"a text of at most {TEXT_MAX:,} characters, without NUL")
     return value
 
 
 def password(value: str, _: Path) -> str:
     """Any text."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("text in UTF-8") from None
     # Google shows an app password in four groups; the blanks are not part of it.
     return value.replace(" ", "") if re.fullmatch(r"[a-z]{4}( [a-z]{4}){3}", value) else value
 

@@ -91,7 +91,7 @@ class Database:
                     self._writer = self._connect()
                     prepare(self._writer)
                     self._reader = self._connect()
-                return self._snapshot()
+                return self.snapshot()
         except StoreError as error:
             raise StoreError(f"CHAT_DB={self._path} can't be used: {error}") from error.__cause__
 
@@ -188,7 +188,8 @@ class Database:
 
     # Reading.
 
-    def _snapshot(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
+        """All that a server needs at its start."""
         select = self._writer.execute
         epoch, secret, motd = select("SELECT epoch, secret, motd FROM house").fetchone()
         used = dict(select("SELECT name, seq FROM sqlite_sequence").fetchall())
@@ -330,4 +331,4 @@ def _explained() -> Iterator[None]:
 
 def _match(words: str) -> str:
     """These words as a query of FTS5 (https://www.sqlite.org/fts5.html, section 3): each a string, and a prefix."""
-    return " ".join('"{}"*'.format(word.replace('"', '""')) for word in words.split())
+    return " ".join('"{}"*'.format(word.replace('"', '""')) for word in words.split()) or '""'
