@@ -5,7 +5,7 @@ import pytest
 from chatmail.core.digest import DAY
 from chatmail.core.journal import READ_MAX
 from chatmail.core.limits import Limits
-from chatmail.core.records import Account, Entry, Snapshot
+from chatmail.core.records import Account, Change, Earlier, Entry, Fate, Motd, Outcome, Snapshot
 from chatmail.core.session import OWED_MAX
 from chatmail.core.wire import (
     Ack,
@@ -170,6 +170,45 @@ class TestRefused:
         house.refuse(FULL)
         house.wait(60)
         assert mary.frames() == []
+
+
+class TestMust:
+    """What has happened already is submitted until the store takes it, whatever becomes of the rest."""
+
+    def test_a_mail_that_went_out_while_the_disk_was_full_is_told_when_it_is_stored(self) -> None:
+        house, mary, john = pair()
+        john.ask(Dm(to="Mary", text="psst"))
+        john.frames()
+        letter = house.compose()
+        assert letter is not None
+        house.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), house.now)
+        john.send(Say(text="lost", id="1"))
+        house.refuse(FULL)
+        house.refuse(FULL)
+        assert john.frames() == [Error(code=Code.UNAVAILABLE, text=FULL, id="1")]
+        john.send(Ping())
+        house.settle()
+        assert [type(frame) for frame in john.frames()] == [Pong, Receipt]
+        assert house.store.snapshot().letters[0].state == "sent"
+
+    def test_it_keeps_its_order_and_comes_before_what_is_new(self) -> None:
+        house, mary, john = pair()
+        for text in ("one", "two"):
+            house.hub.submit(Change(rows=(Motd(text=text),), must=True))
+            house.take()
+            house.refuse(FULL)
+        house.operator.motd("three")
+        house.settle()
+        assert house.store.snapshot().motd == "three"
+        assert house.hub.take() == []
+
+    def test_it_holds_up_no_answer(self) -> None:
+        house, mary, john = pair()
+        house.hub.submit(Change(must=True))
+        house.refuse(FULL)
+        john.send(Ping())
+        house.flush()
+        assert john.frames() == [Pong()]
 
 
 class TestOrder:
@@ -398,6 +437,12 @@ class TestIds:
         assert len(house.hub.ids) == 1
         assert house.hub.mailroom.digest.size() == 1, "the room that was kept for the second mail is free again"
 
+    def test_only_what_somebody_said_was_said_before(self) -> None:
+        house, mary, john = pair()
+        batch = [(Change(), None)]
+        with pytest.raises(AssertionError):
+            house.hub.committed(batch, [Earlier(1, Entry(kind="message", time=stamp(NOON)))])
+
     def test_who_sends_such_an_id_twice_at_once_has_two_answers(self) -> None:
         house, mary, john = pair(Limits(entries_max=2))
         john.ask(Say(text="one", id="1"), Say(text="two"), Say(text="three"))
@@ -544,6 +589,19 @@ class TestHistory:
         house.look_up()
         house.flush()
         assert mary.frames() == []
+
+    def test_what_was_missed_and_cannot_be_read_sends_away_to_come_again(self) -> None:
+        house, mary, john = pair(Limits(entries_max=4))
+        house.slow_lookups = True
+        mary.stall()
+        john.ask(Dm(to="Mary", text="psst"), *(Say(text=f"{number}") for number in range(6)))
+        mary.go_on()
+        lookup = house.hub.lookups.pop()
+        lookup.failed("the file is damaged")
+        house.flush()
+        bye = mary.only(Bye)
+        assert bye.retry
+        assert "the file is damaged" in bye.reason
 
     def test_long_history_comes_in_pieces(self) -> None:
         house, mary, john = pair()

@@ -5,19 +5,25 @@ from msgspec import UNSET
 
 from chatmail.core.limits import Limits
 from chatmail.core.wire import (
+    LINE_MAX,
     Ack,
     Away,
     Code,
     Direct,
     Dm,
     Error,
+    History,
     Leave,
     Message,
+    Notice,
     Notify,
+    Page,
     Ping,
     Pong,
     Receipt,
     Say,
+    Search,
+    encode,
     stamp,
 )
 from tests.core.house import House, Peer, joining
@@ -227,3 +233,132 @@ class TestWithoutProof:
         assert isinstance(error, Error)
         assert (error.code, error.id) == (Code.NOT_ALLOWED, "7")
         assert house.operator.whois("Mary", house.now).notify == "always"
+
+
+def texts(page: Page) -> list[str]:
+    return [entry.text for entry in page.entries if isinstance(entry, Message | Direct | Notice)]
+
+
+class TestLookBack:
+    def test_history_is_what_was_said_oldest_first(self) -> None:
+        house, mary, john = pair()
+        john.ask(*(Say(text=str(number)) for number in range(30)))
+        mary.frames()
+        mary.send(History(id="7"))
+        house.settle()
+        page = mary.only(Page)
+        assert (texts(page), page.more, page.id) == ([str(number) for number in range(10, 30)], True, "7")
+        mary.send(History(count=2))
+        house.settle()
+        latest = mary.only(Page)
+        assert (texts(latest), latest.more, latest.id) == (["28", "29"], True, UNSET)
+        mary.send(History(count=100, before=latest.entries[0].seq))
+        house.settle()
+        older = mary.only(Page)
+        assert (texts(older), older.more) == ([str(number) for number in range(28)], False)
+
+    def test_it_holds_ones_own_direct_messages_and_nobody_elses(self) -> None:
+        house, mary, john = pair()
+        ada = house.join("Ada")
+        john.ask(Dm(to="Mary", text="psst"), Say(text="all"))
+        for peer, seen in ((john, ["psst", "all"]), (mary, ["psst", "all"]), (ada, ["all"])):
+            peer.frames()
+            peer.send(History(), Search(words="psst"))
+            house.settle()
+            history, search = peer.all(Page)
+            assert texts(history) == seen
+            assert texts(search) == [text for text in seen if text == "psst"]
+
+    def test_who_proved_nothing_sees_no_direct_messages_of_before(self) -> None:
+        house = House(Limits(trust_names=False))
+        mary, john = house.join("Mary"), house.join("John")
+        john.ask(Dm(to="Mary", text="secret"), Say(text="all"))
+        mary.cut()
+        house.wait(10)
+        stranger = house.join("Mary")
+        john.ask(Dm(to="Mary", text="new"))
+        stranger.frames()
+        stranger.send(History(), Search(words="secret"))
+        house.settle()
+        history, search = stranger.all(Page)
+        assert texts(history) == ["all", "new"]
+        assert texts(search) == []
+
+    def test_it_reaches_back_beyond_the_journal(self) -> None:
+        house, mary, john = pair(Limits(entries_max=2))
+        john.ask(*(Say(text=f"tea {number}") for number in range(5)))
+        mary.frames()
+        mary.send(Search(words="TEA 1", count=1))
+        house.settle()
+        page = mary.only(Page)
+        assert page.entries == [Message(seq=4, time=stamp(house.now), sender="John", text="tea 1")]
+        assert not page.more
+
+    def test_what_nobody_has_seen_yet_is_not_found(self) -> None:
+        house, mary, john = pair()
+        john.send(Say(text="soon"))
+        house.take()
+        mary.send(History(before=99))
+        house.flush()
+        assert texts(mary.only(Page)) == []
+        house.commit()
+        mary.frames()
+        mary.send(History())
+        house.flush()
+        assert texts(mary.only(Page)) == ["soon"]
+
+    def test_a_page_is_no_longer_than_a_line_may_be(self) -> None:
+        house, mary, john = pair()
+        john.ask(*(Say(text="\0409" + "\u0007" * 3_900) for _ in range(10)))
+        mary.frames()
+        mary.send(History())
+        house.settle()
+        page = mary.only(Page)
+        assert len(encode(page)) <= LINE_MAX
+        assert 0 < len(page.entries) < 10
+        assert page.more
+        assert page.entries[-1].seq == house.hub.journal.last
+
+    def test_the_answer_keeps_its_place_and_nothing_is_read_meanwhile(self) -> None:
+        house, mary, john = pair()
+        house.slow_lookups = True
+        john.send(Say(text="a"), History(), Ping(), Say(text="b"))
+        house.settle()
+        assert [type(frame) for frame in john.frames()] == [Message]
+        house.look_up()
+        house.settle()
+        assert [type(frame) for frame in john.frames()] == [Page, Pong, Message]
+
+    def test_who_asks_right_behind_saying_has_the_echo_first(self) -> None:
+        house, mary, john = pair()
+        john.send(Say(text="a", id="1"), History(id="2"))
+        assert john.frames() == []
+        house.commit()
+        assert [type(frame) for frame in john.frames()] == [Message, Page]
+
+    def test_before_joining_there_is_nothing_to_ask(self) -> None:
+        house = House()
+        peer = house.peer()
+        peer.send(History(id="7"), Search(words="x"))
+        house.flush()
+        errors = peer.all(Error)
+        assert [(error.code, error.id) for error in errors] == [(Code.NOT_JOINED, "7"), (Code.NOT_JOINED, UNSET)]
+
+    def test_what_cannot_be_read_is_said(self) -> None:
+        house, mary, john = pair()
+        house.slow_lookups = True
+        john.send(History(id="7"), Ping())
+        (lookup,) = house.hub.lookups
+        lookup.failed("the file is damaged")
+        house.hub.lookups.clear()
+        house.settle()
+        assert john.frames() == [Error(code=Code.UNAVAILABLE, text="the file is damaged", id="7"), Pong()]
+
+    def test_who_is_gone_meanwhile_is_not_answered(self) -> None:
+        house, mary, john = pair()
+        house.slow_lookups = True
+        john.send(History())
+        john.cut()
+        house.look_up()
+        house.settle()
+        assert john.frames() == []

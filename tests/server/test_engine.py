@@ -1,24 +1,27 @@
 """The engine in front of a store that answers later, or will not: nobody sees what is not stored."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from chatmail.core.limits import Limits
-from chatmail.core.records import Change, Stored
+from chatmail.core.records import Change, Found, Motd, Query, Span, Stored
 from chatmail.core.wire import (
     Ack,
     Code,
     Dm,
     Error,
+    History,
     Join,
     Joined,
     Leave,
     Left,
     Message,
     Notify,
+    Page,
     Ping,
     Pong,
     Say,
@@ -41,6 +44,7 @@ class GatedStore(SqliteStore):
         self.gate.set()
         self.asked = asyncio.Event()
         self.full = False
+        self.unreadable = False
 
     async def commit(self, batch: Sequence[Change]) -> list[Stored]:
         self.asked.set()
@@ -48,6 +52,16 @@ class GatedStore(SqliteStore):
         if self.full:
             raise StoreError("the disk is full; try again when the operator has made room")
         return await super().commit(batch)
+
+    async def look_up(self, query: Span | Query) -> Found:
+        if self.unreadable:
+            raise StoreError("the file is damaged")
+        return await super().look_up(query)
+
+    async def tidy(self, now: float) -> None:
+        if self.unreadable:
+            raise StoreError("the file is damaged")
+        await super().tidy(now)
 
 
 @pytest.fixture
@@ -134,3 +148,78 @@ async def test_a_peer_that_is_gone_in_the_tick_of_its_goodbye_disturbs_nobody(st
         sock.close()
         store.gate.set()
         assert (await john.expect(Left)).name == "Brisk"
+
+
+async def test_the_operator_hears_once_when_storing_fails_and_once_when_it_works_again(
+    store: GatedStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatmail.server.engine.PAUSE", 0.0)
+    caplog.set_level(logging.INFO, "chatmail.server.engine")
+    async with house(store) as h, peers(h.port, "John") as (john,):
+        store.full = True
+        for id in "123":
+            await john.send(Say(text="a", id=id))
+            await john.expect(Error, id=id)
+        store.full = False
+        for id in "123":
+            await john.send(Say(text="a", id=id))
+            await john.expect(Message, id=id)
+        told = [record.getMessage() for record in caplog.records if record.name == "chatmail.server.engine"]
+        assert told == [
+            "nothing can be stored, so nothing is said: the disk is full; try again when the operator has made room",
+            "what is said can be stored again",
+        ]
+
+
+async def test_what_must_be_stored_is_tried_again_though_nobody_says_anything(
+    store: GatedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatmail.server.engine.PAUSE", 0.0)
+    async with house(store) as h:
+        stored = asyncio.Event()
+        store.full = True
+        h.hub.submit(Change(must=True, then=lambda _: stored.set()))
+        for _ in range(3):
+            store.asked.clear()
+            await store.asked.wait()
+        store.full = False
+        await stored.wait()
+
+
+async def test_what_cannot_be_read_is_answered_and_the_chat_goes_on(
+    store: GatedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.unreadable = True
+    async with house(store) as h, peers(h.port, "John", "Mary") as (john, mary):
+        await john.send(Say(text="hello"), History(id="1"), Say(text="still here"))
+        assert (await john.expect(Error, id="1")).code == Code.UNAVAILABLE
+        await mary.expect(Message, text="still here")
+        store.unreadable = False
+        await john.send(History(id="2"))
+        page = await john.expect(Page, id="2")
+        assert [entry.text for entry in page.entries if isinstance(entry, Message)] == ["hello", "still here"]
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert sorted(told) == [
+        "what is too old could not be deleted: the file is damaged",
+        "what was said can't be read: the file is damaged",
+    ]
+
+
+async def test_what_is_with_the_store_at_the_end_is_waited_for(
+    store: GatedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(store) as h, peers(h.port, "John") as (john,):
+        h.hub.submit(Change(rows=(Motd(text="stored"),), must=True))
+        monkeypatch.setattr(store, "close", lambda: asyncio.sleep(0))
+    assert store._database.snapshot().motd == "stored"
+    await SqliteStore.close(store)
+
+
+async def test_a_store_that_hangs_at_the_end_is_not_waited_for_forever(
+    store: GatedStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatmail.server.app.STORE_TIME", 0.05)
+    async with house(store) as h:
+        store.gate.clear()
+        h.hub.submit(Change(must=True))
+    assert any("is lost" in record.getMessage() for record in caplog.records)

@@ -1,5 +1,6 @@
 """From a direct message to a mailbox, with a real mail server that behaves well or badly."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chatmail.core.limits import Limits
-from chatmail.core.wire import Challenge, Direct, Dm, Join, Joined, Message, Receipt, Say, Verify, Welcome
+from chatmail.core.wire import Challenge, Direct, Dm, Join, Joined, Leave, Message, Receipt, Say, Verify, Welcome
 from chatmail.server.app import House, running
 from chatmail.server.settings import Settings
 from chatmail.server.stores.database import MEMORY
@@ -19,10 +20,12 @@ from tests.server.mailserver import DROP, HANG, MailServer
 
 
 @asynccontextmanager
-async def house(port: int, tmp_path: Path, limits: Limits | None = None) -> AsyncIterator[House]:
+async def house(
+    port: int, tmp_path: Path, limits: Limits | None = None, database: str = MEMORY
+) -> AsyncIterator[House]:
     settings = Settings(
         chat_port=0,
-        chat_db=MEMORY,
+        chat_db=database,
         sender_email="chat@team.example",
         smtp_host="127.0.0.1",
         smtp_port=port,
@@ -144,3 +147,56 @@ async def test_an_address_is_proved_by_a_code_that_is_mailed(tmp_path: Path) -> 
         await again.join("John", token=token)
         await john.bye()
         again.cut()
+
+
+async def test_what_went_out_at_the_very_end_is_not_sent_again(tmp_path: Path) -> None:
+    database = str(tmp_path / "chat.db")
+    async with MailServer() as mail:
+        async with house(mail.port, tmp_path, database=database) as h, peers(h.port, "John", "Mary") as (john, _):
+            gate = asyncio.Event()
+            mail.answer("DATA", gate)
+            await john.send(Dm(to="Mary", text="lunch?"))
+            await mail.reached("DATA", 1)
+            gate.set()
+        async with house(mail.port, tmp_path, database=database) as h:
+            assert h.mail_figures() == (0, 0)
+            assert h.hub.mailroom.digest.letters() == []
+        assert len(mail.mails) == 1
+
+
+async def test_what_was_under_way_at_the_end_goes_out_after_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatmail.server.app.MAIL_TIME", 0.05)
+    database = str(tmp_path / "chat.db")
+    async with MailServer() as mail:
+        mail.answer("DATA", HANG)
+        async with house(mail.port, tmp_path, database=database) as h, peers(h.port, "John", "Mary") as (john, _):
+            await john.send(Dm(to="Mary", text="lunch?"))
+            await mail.reached("DATA", 1)
+            await john.send(Dm(to="Mary", text="or tea?"))
+            await john.sync()
+        async with house(mail.port, tmp_path, Limits(mail_window=0.1), database) as h:
+            first, second = await mail.received(2)
+            assert "> lunch?" in text_of(first.content)
+            assert "or tea" not in text_of(first.content)
+            assert "> or tea?" in text_of(second.content)
+
+
+async def test_a_failure_is_told_at_the_next_welcome_even_after_a_restart(tmp_path: Path) -> None:
+    database = str(tmp_path / "chat.db")
+    async with MailServer() as mail:
+        mail.answer("RCPT", "550 5.1.1 no such mailbox")
+        async with house(mail.port, tmp_path, database=database) as h, peers(h.port, "John", "Mary") as (john, _):
+            await john.send(Dm(to="Mary", text="lunch?", id="1"), Leave())
+            await john.until_hung()
+        async with house(mail.port, tmp_path, database=database) as h:
+            john = await Peer.connect(h.port)
+            await john.join("John")
+            receipt = await john.expect(Receipt, id="1")
+            assert receipt.mail == "failed"
+            await john.close()
+        async with house(mail.port, tmp_path, database=database) as h:
+            john = await Peer.joined(h.port, "John")
+            assert not any(isinstance(frame, Receipt) for frame in john.frames)
+            await john.close()

@@ -11,6 +11,9 @@ from msgspec import UNSET, Struct, UnsetType
 from chatmail.core.records import Earlier, Entry
 from chatmail.core.wire import Ack, Code, Error, Refused
 
+Key = tuple[int | None, str | UnsetType]
+"""An account, and an id it chose."""
+
 
 class Accepted(Struct):
     """What was said under an id (as a hash), and the number it got, UNSET until then."""
@@ -27,8 +30,8 @@ class Ids:
     """All ids in use, by account."""
 
     def __init__(self) -> None:
-        self._accepted: dict[tuple[int, str], Accepted] = {}
-        self._by_age: deque[tuple[int, tuple[int, str]]] = deque()
+        self._accepted: dict[Key, Accepted] = {}
+        self._by_age: deque[tuple[int, Key]] = deque()
 
     def __len__(self) -> int:
         return len(self._accepted)
@@ -69,8 +72,7 @@ class Ids:
         if (entry.reader, entry.text) != (earlier.entry.reader, earlier.entry.text):
             self.release(entry)
             return _used(entry.id).frame()
-        if entry.author is not None and entry.id is not UNSET:
-            self._accepted.pop((entry.author, entry.id)).seq = earlier.seq  # for whoever sent it once more meanwhile
+        self._accepted.pop((entry.author, entry.id)).seq = earlier.seq  # for whoever sent it once more meanwhile
         return Ack(id=entry.id, seq=earlier.seq)
 
     def expire(self, first: int) -> None:
