@@ -1,6 +1,9 @@
 """How much chatmail delivers, at what cost and how soon, beside the textbook's server: ``python -m tests.benchmarks``.
 
-    one sender ──> server (one CPU) ──> 100 or 1,000 readers (all in one process, on another CPU)
+    one sender ──> server (one CPU) ──> 1, 100 or 1,000 readers (all in one process, on another CPU)
+
+*chatmail* is the server as it comes, with everything on the disk before anybody sees it; *in memory* the same with
+CHAT_DB=:memory:; *naive* a plain loop of writes, which keeps nothing.
 
 Each round starts each server anew and puts the same load on it, in two phases:
 
@@ -24,7 +27,7 @@ from statistics import median
 from typing import NamedTuple
 
 from tests.benchmarks.load import TEXT_SIZE, Outcome, Phase, Plan
-from tests.benchmarks.servers import COMMANDS, PATIENCE, BenchmarkError, put_load, serving
+from tests.benchmarks.servers import PATIENCE, SERVERS, BenchmarkError, put_load, serving
 
 
 class Figure(NamedTuple):
@@ -62,14 +65,14 @@ Rounds = dict[int, dict[str, list[Outcome]]]
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="shorter phases and 3 rounds: half a minute")
+    parser.add_argument("--quick", action="store_true", help="shorter phases and 3 rounds: a minute")
     parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds (5; quick 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome of every round to a file")
-    parser.add_argument("--readers", type=_numbers, default=[100, 1000], metavar="N,N", help="how many (100,1000)")
+    parser.add_argument("--readers", type=_numbers, default=[1, 100, 1000], metavar="N,N", help="how many (1,100,1000)")
     parser.add_argument("--seconds", type=float, metavar="S", help="how long each phase takes (2; quick 0.7)")
     parser.add_argument("--window", type=int, default=256, metavar="N", help="messages under way when saturated (256)")
     parser.add_argument("--rate", type=float, default=20, metavar="N", help="messages a second when paced (20)")
-    parser.add_argument("--only", choices=COMMANDS, help="measure this server only")
+    parser.add_argument("--only", choices=SERVERS, help="measure this server only")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server, as in its .env"
     )
@@ -86,7 +89,7 @@ def _numbers(text: str) -> list[int]:
 def measure(options: argparse.Namespace, server_cpu: int | None, load_cpu: int | None) -> Rounds:
     """All rounds. Raises BenchmarkError."""
     settings = dict(setting.split("=", 1) for setting in options.set)
-    names = [options.only] if options.only else list(COMMANDS)
+    names = [options.only] if options.only else list(SERVERS)
     rounds: Rounds = {readers: {name: [] for name in names} for readers in options.readers}
     for turn in range(options.rounds):
         for readers, outcomes in rounds.items():
@@ -112,10 +115,10 @@ def measure(options: argparse.Namespace, server_cpu: int | None, load_cpu: int |
 
 
 def table(rounds: Rounds, rate: float) -> list[str]:
-    """The table, line by line: medians, and how many times better the first server is than the second."""
-    names = list(next(iter(rounds.values())))
-    both = len(names) > 1
-    lines = [f"{'':<34}" + "".join(f"{name:>12}" for name in names) + ("     ratio" if both else "")]
+    """The table, line by line: medians, and how many times better the first server is than each of the others."""
+    first, *others = next(iter(rounds.values()))
+    names = [first, *others, *(f"x {other}" for other in others)]
+    lines = [f"{'':<34}" + "".join(f"{name:>12}" for name in names)]
     for title, figures in (("saturated", SATURATED), (f"{rate:g} messages a second", PACED)):
         for readers, outcomes in rounds.items():
             lines.append(f"{title}, 1 to {readers:,}")
@@ -124,13 +127,11 @@ def table(rounds: Rounds, rate: float) -> list[str]:
 
 
 def _row(figure: Figure, outcomes: Mapping[str, Sequence[Outcome]]) -> str:
-    values = [median(map(figure.of, each)) for each in outcomes.values()]
-    row = f"  {figure.title:<32}" + "".join(f"{value:>12{figure.form}}" for value in values)
-    if figure.better is None or len(values) < 2:
-        return row
-    ours, theirs = values
-    ratio = ours / theirs if figure.better == "more" else theirs / ours
-    return f"{row}{ratio:>9.1f}x"
+    ours, *theirs = [median(map(figure.of, each)) for each in outcomes.values()]
+    cells = [f"{value:{figure.form}}" for value in (ours, *theirs)]
+    if figure.better is not None:
+        cells += [f"{ours / value if figure.better == 'more' else value / ours:.2f}" for value in theirs]
+    return f"  {figure.title:<32}" + "".join(f"{cell:>12}" for cell in cells)
 
 
 def doubts(rounds: Rounds) -> list[str]:
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     print(
         f"{TEXT_SIZE}-byte texts, window {options.window}, medians of {options.rounds} rounds,"
-        f" phases of {options.seconds:g} s; ratio: how many times better chatmail is"
+        f" phases of {options.seconds:g} s; x: how many times better chatmail is"
     )
     for line in (*table(rounds, options.rate), machine(server_cpu, load_cpu), *doubts(rounds)):
         print(line)

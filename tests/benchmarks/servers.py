@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from tests.benchmarks.load import Outcome, Phase, Plan
 
@@ -20,11 +21,23 @@ HERE = Path(__file__).parent
 PATIENCE = 20.0
 """No start, no end and no wait within a phase takes longer than this, in seconds, unless it fails."""
 
-COMMANDS = {
-    "chatmail": (sys.executable, "-m", "chatmail.server.app"),
-    "naive": (sys.executable, str(HERE / "naive.py")),
-}
 SETTINGS = {"CHAT_HOST": "127.0.0.1", "CHAT_PORT": "0", "RATE": "off"}
+CHATMAIL = (sys.executable, "-m", "chatmail.server.app")
+
+
+class Kind(NamedTuple):
+    """A kind of server: how it is started, and its settings."""
+
+    command: tuple[str, ...]
+    settings: Mapping[str, str] = SETTINGS
+
+
+SERVERS = {
+    "chatmail": Kind(CHATMAIL),
+    "in memory": Kind(CHATMAIL, {**SETTINGS, "CHAT_DB": ":memory:"}),
+    "naive": Kind((sys.executable, str(HERE / "naive.py"))),
+}
+"""All that is measured; the first is compared with the others."""
 
 
 class BenchmarkError(Exception):
@@ -55,9 +68,9 @@ class Server:
         kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
         with on_cpu(cpu):
             self._process = subprocess.Popen(
-                COMMANDS[name],
+                SERVERS[name].command,
                 cwd=folder,
-                env={**kept, **SETTINGS, **settings},
+                env={**kept, **SERVERS[name].settings, **settings},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.benchmarks import __main__ as benchmarks
 from tests.benchmarks.load import Echo, LoadError, check_echo, say
-from tests.benchmarks.servers import COMMANDS
+from tests.benchmarks.servers import SERVERS, Kind
 
 SMALLEST = ["--rounds", "1", "--readers", "10", "--seconds", "0.2"]
 
@@ -22,7 +22,7 @@ def test_the_smallest_benchmark_gives_every_figure(tmp_path: Path, capsys: pytes
     assert "saturated, 1 to 10\n" in printed
     assert "20 messages a second, 1 to 10\n" in printed
     found = json.loads((tmp_path / "found.json").read_text())["rounds"]["10"]
-    for name in COMMANDS:
+    for name in SERVERS:
         (outcome,) = found[name]
         assert outcome["saturated"]["deliveries"] == 10 * outcome["saturated"]["messages"] > 10_000
         assert outcome["saturated"]["server_cpu"] > 0
@@ -33,11 +33,11 @@ def test_the_smallest_benchmark_gives_every_figure(tmp_path: Path, capsys: pytes
 def test_a_lost_delivery_fails_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    textbook = Path(COMMANDS["naive"][1]).read_text()
+    textbook = Path(SERVERS["naive"].command[1]).read_text()
     lossy = textbook.replace("client.write(", "'\"m70\"' in message and client is clients[7] or client.write(")
     assert lossy != textbook
     (tmp_path / "lossy.py").write_text(lossy)
-    monkeypatch.setitem(COMMANDS, "naive", (COMMANDS["naive"][0], str(tmp_path / "lossy.py")))
+    monkeypatch.setitem(SERVERS, "naive", Kind((SERVERS["naive"].command[0], str(tmp_path / "lossy.py"))))
     assert benchmarks.main([*SMALLEST, "--only", "naive"]) == 1
     captured = capsys.readouterr()
     assert not captured.out
