@@ -420,6 +420,15 @@ class TestTidy:
             assert database.tidy(NOON + 40 * DAY)
             assert database.look_up(Query(account=MARY, floor=0, before=9, count=9)).entries == ()
 
+    def test_a_lot_that_is_to_be_mailed_keeps_nothing_else(self) -> None:
+        with opened() as (database, _):
+            database.commit([mailed(direct("waits", MARY, JOHN)) for _ in range(BITE)])
+            database.commit([said("old")])
+            index(database)
+            assert database.tidy(NOON + 40 * DAY)
+            assert texts(database, public()) == []
+            assert len(database.snapshot().mails) == BITE
+
     def test_long_work_is_done_in_bites(self) -> None:
         with opened() as (database, _):
             database.commit([said("a") for _ in range(2 * BITE + 1)])

@@ -285,12 +285,13 @@ class Database:
                 "time": round((now - self._keep) * 1000),
                 "seq": self._last - MEMORY_ENTRIES if self._path == MEMORY else 0,
             }
-            old = "(time < :time OR seq <= :seq) AND seq NOT IN (SELECT seq FROM mail)"
-            oldest = f"SELECT * FROM entry, house WHERE seq <= indexed ORDER BY seq LIMIT {BITE}"
+            free = "seq NOT IN (SELECT seq FROM mail) AND seq <= (SELECT indexed FROM house)"
+            oldest = f"SELECT * FROM entry WHERE {free} ORDER BY seq LIMIT {BITE}"
+            old = "(time < :time OR seq <= :seq)"
             (upto,) = select(f"SELECT max(seq) FROM ({oldest}) WHERE {old}", bounds).fetchone()
             if upto is None:
                 return False
-            old = f"{old} AND seq <= {upto}"
+            old = f"{old} AND {free} AND seq <= {upto}"
             gone = f"SELECT 'delete', seq, text FROM entry WHERE {old} AND {_SAID}"
             select(f"INSERT INTO words (words, rowid, text) {gone}", bounds)
             select(f"DELETE FROM entry WHERE {old}", bounds)
