@@ -1,12 +1,15 @@
 """A server that does what the test says, over a real socket; and a face that remembers what it was told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from msgspec import UNSET
+
 from chatmail.client.link import Server, State
+from chatmail.client.lookback import Found, NotFound
 from chatmail.client.timeline import News
 from chatmail.core import wire
 from chatmail.core.decoder import Decoder
@@ -47,6 +50,16 @@ def echo(frame: wire.Say | wire.Dm, seq: int, sender: str = "John") -> wire.Mess
     if isinstance(frame, wire.Dm):
         return wire.Direct(seq=seq, time=NOW, sender=sender, to=frame.to, text=frame.text, id=frame.id)
     return wire.Message(seq=seq, time=NOW, sender=sender, text=frame.text, id=frame.id)
+
+
+def page(
+    said: Sequence[wire.Message | wire.Direct], asked: wire.History | wire.Search, most: int = wire.COUNT_MAX
+) -> wire.Page:
+    """What a server answers to whom all this was said, and who has room for so many entries on a page."""
+    words = asked.words if isinstance(asked, wire.Search) else ""
+    found = [frame for frame in said if (asked.before is UNSET or frame.seq < asked.before) and words in frame.text]
+    count = min(wire.COUNT if asked.count is UNSET else asked.count, most)
+    return wire.Page(entries=list(found[-count:]), more=len(found) > count, id=asked.id)
 
 
 class Visit:
@@ -124,6 +137,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.seen: list[News] = []
+        self.answers: list[Found | NotFound] = []
         self.states: list[tuple[State, str]] = []
         self.codes: asyncio.Queue[str | None] = asyncio.Queue()
         self.asked: list[str] = []
@@ -131,6 +145,10 @@ class Recorder:
 
     def news(self, news: News) -> None:
         self.seen.append(news)
+        self._changed.set()
+
+    def found(self, answer: Found | NotFound) -> None:
+        self.answers.append(answer)
         self._changed.set()
 
     def state(self, state: State, text: str) -> None:

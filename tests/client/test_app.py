@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import chatmail
 from chatmail.client.app import Exit, server_of
 from chatmail.client.link import Server
 from chatmail.core import wire
-from tests.client.scripted import NOW, ScriptedServer, Visit, echo, message, scripted, welcome
+from tests.client.scripted import NOW, ScriptedServer, Visit, echo, message, page, scripted, welcome
 
 CLIENT = (sys.executable, "-W", "error", "-m", "chatmail.client.app")
 CI = ("--name", "ci", "--email", "ci@example.org")
@@ -48,19 +49,24 @@ async def chatting(
 async def serve(visit: Visit) -> None:
     """Answer as a server does, until the client leaves."""
     await visit.admit()
-    seq = 0
+    said: list[wire.Message | wire.Direct] = []
     while True:
         frame = await visit.expect(wire.Frame)
         match frame:
             case wire.Say() | wire.Dm(to="Mary"):
-                seq += 1
-                visit.send(echo(frame, seq, sender="ci"))
+                seq = len(said) + 1
+                said.append(echo(frame, seq, sender="ci"))
+                visit.send(said[-1])
                 if isinstance(frame, wire.Dm):
                     visit.send(wire.Receipt(id=frame.id, seq=seq, to="Mary", online=False, mail="queued"))
             case wire.Dm():
                 visit.send(wire.Error(code="no-such-person", text=f"nobody is called {frame.to}", id=frame.id))
             case wire.Who():
                 visit.send(wire.People(people=[wire.Person(name="ci", since=NOW)], total=1))
+            case wire.Search(words="?"):
+                visit.send(wire.Error(code="unavailable", text="the disk is full", id=frame.id))
+            case wire.History() | wire.Search():
+                visit.send(page(said, frame, most=2))
             case wire.Away() | wire.Notify():
                 visit.send(wire.Ack(id=frame.id))
             case wire.Ping():
@@ -70,13 +76,19 @@ async def serve(visit: Visit) -> None:
                 return
 
 
+def timeless(out: bytes) -> list[str]:
+    """The lines without times and days: today is any day, what is said here is always said at NOW."""
+    lines = out.decode().splitlines()
+    return [re.sub(r"^\d\d:\d\d ", "", line) for line in lines if not re.fullmatch(r"-- \w+day, [\d-]+", line)]
+
+
 async def talk(server: ScriptedServer, said: bytes) -> tuple[int, list[str], list[str]]:
     """Say this, and give back the exit code and the lines of stdout (without times) and stderr."""
     async with chatting(server) as process, asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(await server.visit()))
         out, err = await process.communicate(said)
         assert process.returncode is not None
-        return process.returncode, [line[6:] for line in out.decode().splitlines()], err.decode().splitlines()
+        return process.returncode, timeless(out), err.decode().splitlines()
 
 
 async def test_a_line_is_said_and_confirmed(server: ScriptedServer) -> None:
@@ -104,6 +116,47 @@ async def test_commands_work_and_their_answers_are_waited_for(server: ScriptedSe
     assert err.count("-- Mary is not here now; an email is on its way as well") == 2
     assert "-- direct messages to you are never sent by email" in err
     assert "-- you are away: away" in err
+
+
+async def test_looking_back_is_answered_in_its_place_and_waited_for(server: ScriptedServer) -> None:
+    """With all that was said before it, and nothing of what was said after it."""
+    code, out, err = await talk(server, b"one\ntwo\nthree\n/history 3\n/search t\nfour\n/search zz\n/history 1")
+    assert (code, err) == (Exit.OK, ["-- you are in as ci, nobody else is here yet"])
+    assert out == [
+        *("ci: one", "ci: two", "ci: three"),
+        *("-- the last 3 messages:", "ci: one", "ci: two", "ci: three"),
+        "-- end of the look back; there is nothing older",
+        *("-- 2 messages with 't':", "ci: two", "ci: three", "-- end of the search"),
+        "ci: four",
+        "-- nothing was said with 'zz'",
+        *("-- the last message:", "ci: four", "-- end of the look back; /history 2 shows more"),
+    ]
+
+
+async def test_quit_waits_for_the_answer_to_what_was_asked_before(server: ScriptedServer) -> None:
+    code, out, _ = await talk(server, b"one\n/search one\n/quit\n")
+    assert (code, out[1:]) == (Exit.OK, ["-- 1 message with 'one':", "ci: one", "-- end of the search"])
+
+
+async def test_a_look_back_without_an_answer_shows_in_the_exit_code(server: ScriptedServer) -> None:
+    code, out, err = await talk(server, b"/search ?\nlast\n")
+    assert (code, out) == (Exit.REFUSED, ["ci: last"])
+    assert "-- not found: the disk is full" in err
+
+
+async def test_a_look_back_is_lost_with_the_connection_and_the_next_line_is_not(server: ScriptedServer) -> None:
+    async with chatting(server) as process, asyncio.TaskGroup() as tasks:
+        visit = await server.visit()
+        await visit.admit()
+        assert process.stdin
+        process.stdin.write(b"/history\nlast\n")
+        process.stdin.close()
+        await visit.expect(wire.History)
+        visit.cut()
+        tasks.create_task(serve(await server.visit()))
+        out, err = await process.communicate()
+    assert (process.returncode, timeless(out)) == (Exit.REFUSED, ["ci: last"])
+    assert "-- no answer: the connection was lost; ask again" in err.decode().splitlines()
 
 
 async def test_many_lines_are_all_said(server: ScriptedServer) -> None:
@@ -149,7 +202,7 @@ async def test_a_reconnect_loses_and_repeats_nothing(server: ScriptedServer) -> 
         visit.cut()
         out, err = await process.communicate()
     assert process.returncode == Exit.OK
-    assert [line[6:] for line in out.decode().splitlines()] == ["Mary: before", "ci: one"]
+    assert timeless(out) == ["Mary: before", "ci: one"]
     assert "trying again in 1 s" in err.decode()
 
 
@@ -227,7 +280,7 @@ async def test_standard_input_may_be_a_file(server: ScriptedServer, tmp_path: Pa
         async with chatting(server, stdin=file.fileno()) as process, asyncio.TaskGroup() as tasks:
             tasks.create_task(serve(await server.visit()))
             assert process.stdout
-            assert len((await process.stdout.read()).splitlines()) == 2
+            assert timeless(await process.stdout.read()) == ["ci: one", "ci: two"]
             await process.wait()
     assert process.returncode == Exit.OK
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatmail.client.commands import SLASHES, TABLE, Help, Mistake, Nothing, Parsed, Quit, help_text, parse
+from chatmail.client.lookback import LookBack
 from chatmail.core import wire
 from chatmail.core.decoder import Decoder
 
@@ -26,6 +27,12 @@ from chatmail.core.decoder import Decoder
         ("/r yes", wire.Dm(to="Bob", text="yes")),
         ("/me waves", wire.Say(text="/me waves")),
         ("/who", wire.Who()),
+        ("/history", LookBack(count=20)),
+        ("/history  1 ", LookBack(count=1)),
+        ("/History 1000", LookBack(count=1000)),
+        ("/search tea", LookBack(words="tea")),
+        ("/search  green\n tea ", LookBack(words="green tea")),
+        ("/search " + "x" * 200, LookBack(words="x" * 200)),
         ("/away", wire.Away(reason="away")),
         ("/away at  lunch", wire.Away(reason="at lunch")),
         ("/back", wire.Away()),
@@ -49,6 +56,10 @@ def test_meaning(line: str, meaning: Parsed) -> None:
         ("/dmm Mary secret", "did you mean /dm?"),
         ("/msg Mary secret", "did you mean /dm?"),
         ("/exit", "did you mean /quit?"),
+        ("/find tea", "did you mean /search?"),
+        ("/grep tea", "did you mean /search?"),
+        ("/log", "did you mean /history?"),
+        ("/last 5", "did you mean /history?"),
         ("/xyzzy", "/help"),
         ("/dm", "/dm NAME TEXT"),
         ("/dm Mary", "/dm NAME TEXT"),
@@ -56,6 +67,16 @@ def test_meaning(line: str, meaning: Parsed) -> None:
         ("/r", "/r TEXT"),
         ("/me", "/me TEXT"),
         ("/who Mary", "takes nothing"),
+        ("/history 0", "/history [N]"),
+        ("/history -1", "/history [N]"),
+        ("/history 1001", "up to 1000"),
+        ("/history ²", "/history [N]"),
+        ("/history 5 6", "/history [N]"),
+        ("/history " + "9" * 10_000, "/history [N]"),
+        ("/search", "/search WORDS"),
+        ("/search \n", "/search WORDS"),
+        ("/search " + "x" * 201, "201 characters; at most 200"),
+        ("/search a\0b", "NUL"),
         ("/notify", "always|away|never"),
         ("/notify sometimes", "always|away|never"),
         ("x" * 4_001, "4,001 characters"),

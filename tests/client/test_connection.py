@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from chatmail.client.connection import Connection
 from chatmail.client.heartbeat import Heartbeat
 from chatmail.client.link import Ending, How, Server, State, Timing, backoff
+from chatmail.client.lookback import Found, LookBack, NotFound
 from chatmail.client.timeline import Timeline
 from chatmail.client.wording import why
 from chatmail.core import wire
-from tests.client.scripted import NOW, Recorder, ScriptedServer, direct, echo, message, scripted, welcome
+from tests.client.scripted import NOW, Recorder, ScriptedServer, direct, echo, message, page, scripted, welcome
 
 FAST = Timing(first=0.0, longest=0.01, leave=5.0)
 
@@ -154,6 +155,72 @@ async def test_sync_begins_anew_on_a_new_socket(server: ScriptedServer) -> None:
         assert not synced.done()
         visit.send(wire.Pong())
         await synced
+
+
+# Looking back.
+
+SAID = [message(seq, f"number {seq}") for seq in range(1, 31)]
+
+
+async def test_a_look_back_is_answered_page_after_page_and_is_no_news(server: ScriptedServer) -> None:
+    async with client(server) as john:
+        visit = await server.visit()
+        await visit.admit()
+        assert not john.connection.ask(LookBack(count=25))
+        await john.joined()
+        assert john.connection.ask(LookBack(count=25))
+        for _ in range(2):
+            visit.send(page(SAID, await visit.expect(wire.History), most=15))
+        await john.face.until(lambda: bool(john.face.answers))
+        assert john.face.answers == [Found(LookBack(count=25), tuple(SAID[5:]), more=True)]
+        assert not john.face.frames(wire.Message)
+        assert john.timeline.seq == 0
+
+
+async def test_sync_waits_for_every_page(server: ScriptedServer) -> None:
+    async with client(server) as john, asyncio.TaskGroup() as tasks:
+        visit = await server.visit()
+        await visit.admit()
+        await john.joined()
+        john.connection.ask(LookBack(words="number"))
+        synced = tasks.create_task(john.connection.sync())
+        for _ in range(2):
+            visit.send(page(SAID, await visit.expect(wire.Search), most=10))
+        await visit.expect(wire.Ping)
+        visit.send(wire.Pong())
+        await synced
+        assert john.face.answers
+
+
+async def test_a_look_back_that_is_refused_is_told_of_once(server: ScriptedServer) -> None:
+    async with client(server) as john:
+        visit = await server.visit()
+        await visit.admit()
+        await john.joined()
+        john.connection.ask(LookBack())
+        asked = await visit.expect(wire.History)
+        visit.send(wire.Error(code="unavailable", text="the disk is full", id=asked.id), message(1))
+        await john.face.until(lambda: bool(john.face.frames(wire.Message)))
+        assert john.face.answers == [NotFound("not found: the disk is full")]
+        assert not john.face.frames(wire.Error)
+
+
+async def test_a_look_back_ends_with_the_connection_and_is_not_asked_again(server: ScriptedServer) -> None:
+    async with client(server) as john:
+        visit = await server.visit()
+        await visit.admit()
+        await john.joined()
+        john.connection.ask(LookBack(count=25))
+        visit.send(page(SAID, await visit.expect(wire.History), most=15))
+        await visit.expect(wire.History)
+        visit.cut()
+        await john.connection.until(lambda: not john.connection.look_backs)
+        assert john.face.answers == [NotFound("no answer: the connection was lost; ask again")]
+        visit = await server.visit()
+        await visit.admit()
+        await john.joined()
+        john.connection.say(wire.Say(text="next"))
+        await visit.expect(wire.Say)
 
 
 # Coming back.

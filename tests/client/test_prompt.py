@@ -4,9 +4,11 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from prompt_toolkit.history import InMemoryHistory
 
 from chatmail.client import app, ask
@@ -15,7 +17,7 @@ from chatmail.client.prompt import Chat
 from chatmail.client.timeline import Timeline
 from chatmail.core import wire
 from chatmail.terminal.history import open_history
-from tests.client.scripted import NOW, ScriptedServer, Visit, direct, echo, message, person, scripted, welcome
+from tests.client.scripted import NOW, ScriptedServer, Visit, direct, echo, message, page, person, scripted, welcome
 from tests.terminal.screen import Terminal, at_terminal
 
 TAB, ENTER, UP, CTRL_C, CTRL_D, CTRL_U = "\t", "\r", "\x1b[A", "\x03", "\x04", "\x15"
@@ -236,6 +238,68 @@ async def test_a_signal_leaves() -> None:
         await john.visit.expect(wire.Leave)
         john.visit.cut()
         assert (await john.ending).how is How.LEFT
+
+
+# Looking back.
+
+
+async def test_tab_completes_what_looks_back() -> None:
+    async with scene() as john:
+        john.terminal.type("/sea" + TAB)
+        await john.terminal.shows("> /search")
+        john.terminal.type("tea" + ENTER)
+        assert (await john.visit.expect(wire.Search)).words == "tea"
+
+
+async def test_what_a_search_finds_is_shown_and_changes_nothing_else() -> None:
+    async with scene(message(1, "one")) as john:
+        await john.terminal.shows("Mary: one")
+        john.terminal.type("/search john tea" + ENTER)
+        asked = await john.visit.expect(wire.Search)
+        assert asked.words == "john tea"
+        await john.terminal.until(lambda: "connected · looking back · John@" in john.terminal.toolbar)
+        old = structs.replace(direct(9, "tea, John?\n\x1b[2J", sender="Bob"), time=NOW - timedelta(days=3))
+        john.visit.send(wire.Page(entries=[old], more=False, id=asked.id), message(2, "two"))
+        await john.terminal.until(lambda: "connected · 1 new · John@" in john.terminal.toolbar)
+        lines = john.terminal.lines
+        at = lines.index("-- 1 message with 'john tea':")
+        assert lines[at + 1].startswith("-- Thursday, 2026-11-19")
+        assert lines[at + 2].endswith("Bob → you (direct): tea, John?")
+        assert lines[at + 3 : at + 5] == ["│ \\x1b[2J", "-- end of the search"]
+        assert lines[at + 5].endswith("Mary: two")
+        assert "\a" not in john.terminal.raw
+        john.terminal.type("/r yes" + ENTER)
+        await john.terminal.shows("there is no direct message to answer yet")
+        john.visit.send(direct(3))
+        assert (await john.visit.expect(wire.Ping)).seq == 3
+
+
+async def test_a_long_history_comes_in_pages_and_is_shown_whole() -> None:
+    said = [message(seq, f"number {seq}") for seq in range(1, 301)]
+    async with scene() as john:
+        john.terminal.type("/history 250" + ENTER)
+        for _ in range(3):
+            john.visit.send(page(said, await john.visit.expect(wire.History)))
+        await john.terminal.shows("-- end of the look back; /history 500 shows more")
+        assert john.terminal.raw.index("the last 250 messages:") < john.terminal.raw.index("number 51")
+        numbers = [int(line.split()[-1]) for line in john.terminal.lines if "number" in line]
+        assert numbers == list(range(numbers[0], 301))
+
+
+async def test_a_look_back_without_an_answer_is_told_in_a_line() -> None:
+    async with scene() as john:
+        john.terminal.type("/history" + ENTER)
+        asked = await john.visit.expect(wire.History)
+        john.visit.send(wire.Error(code="unavailable", text="the disk is full", id=asked.id))
+        await john.terminal.shows("-- not found: the disk is full")
+        john.terminal.type("/history" + ENTER)
+        await john.visit.expect(wire.History)
+        john.visit.cut()
+        await john.terminal.shows("-- no answer: the connection was lost; ask again")
+        await john.terminal.until(lambda: "looking back" not in john.terminal.toolbar)
+        john.terminal.type("/history" + ENTER)
+        await john.terminal.shows("there is no connection now")
+        assert "> /history" in john.terminal.text
 
 
 # The connection.

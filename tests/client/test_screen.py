@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from chatmail.client import screen
+from chatmail.client.lookback import Found, LookBack
 from chatmail.client.timeline import mention_of
 from chatmail.core import wire
 from chatmail.terminal.text import CONTINUED, JOINT, plain, wrap
@@ -234,3 +235,79 @@ def test_the_welcome_tells_when_mail_is_not_always_wanted(notify: wire.When, tol
     text = plain(screen.draw(structs.replace(welcome(), notify=notify), me="John"))
     assert ("mailed" in text) == (told is not None)
     assert told is None or told in text
+
+
+# Looking back.
+
+entries: st.SearchStrategy[wire.EntryFrame] = st.one_of(
+    st.builds(wire.Message, seq=seqs, time=times, sender=texts, text=texts, id=ids),
+    st.builds(wire.Direct, seq=seqs, time=times, sender=texts, to=texts, text=texts, id=ids),
+    st.builds(wire.Notice, seq=seqs, time=times, text=texts),
+)
+
+
+def looked_back(count: int, *, asked: int = 20, words: str | None = None, more: bool = False) -> list[str]:
+    """The lines when so many are found, without their times."""
+    found = Found(LookBack(asked, words), tuple(message(seq) for seq in range(count)), more)
+    lines = screen.look_back(found, me="John", today=NOW.astimezone().date())
+    return [re.sub(r"^\d\d:\d\d ", "", plain(line)) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("lines", "head", "end"),
+    [
+        (looked_back(20, more=True), "the last 20 messages:", "end of the look back; /history 40 shows more"),
+        (looked_back(3), "the last 3 messages:", "end of the look back; there is nothing older"),
+        (looked_back(1), "the last message:", "end of the look back; there is nothing older"),
+        (
+            looked_back(700, asked=700, more=True),
+            "the last 700 messages:",
+            "end of the look back; /history 1000 shows more",
+        ),
+        (
+            looked_back(1000, asked=1000, more=True),
+            "the last 1,000 messages:",
+            "end of the look back; there are older ones: /search finds them",
+        ),
+        (looked_back(3, words="tea"), "3 messages with 'tea':", "end of the search"),
+        (looked_back(1, words="tea"), "1 message with 'tea':", "end of the search"),
+        (
+            looked_back(20, words="tea", more=True),
+            "the newest 20 messages with 'tea':",
+            "end of the search; there are older ones: add a word to narrow it",
+        ),
+    ],
+)
+def test_a_look_back_has_a_head_and_an_end(lines: list[str], head: str, end: str) -> None:
+    assert (lines[0], lines[-1]) == (f"-- {head}", f"-- {end}")
+    assert set(lines[1:-1]) == {"Mary: hello"}
+
+
+def test_a_look_back_that_finds_nothing_says_so() -> None:
+    assert looked_back(0) == ["-- nothing was said yet"]
+    assert looked_back(0, words="tea") == ["-- nothing was said with 'tea'"]
+
+
+def test_a_look_back_tells_the_days() -> None:
+    noon = datetime(2026, 11, 22, 12, tzinfo=UTC)  # the same date in nearly all of the world
+    ages = enumerate((2, 2, 1, 0))
+    said = [wire.Notice(seq=seq, time=noon - timedelta(days=days), text="x") for seq, days in ages]
+    lines = screen.look_back(Found(LookBack(), tuple(said), more=False), me="John", today=date(2026, 11, 22))
+    assert [plain(line) for line in lines if line[0] == ("class:status", "-- ")][1:-1] == [
+        "-- Friday, 2026-11-20",
+        "-- Saturday, 2026-11-21",
+        "-- Sunday, 2026-11-22",
+    ]
+    assert len(lines) == 9
+    today = Found(LookBack(), tuple(said[-1:]), more=False)
+    assert len(screen.look_back(today, me="John", today=date(2026, 11, 22))) == 3
+
+
+@given(st.lists(entries), texts | st.none(), st.booleans(), texts)
+def test_any_look_back_can_be_shown_and_drives_no_terminal(
+    said: list[wire.EntryFrame], words: str | None, more: bool, me: str
+) -> None:
+    for line in screen.look_back(Found(LookBack(words=words), tuple(said), more), me=me, today=NOW.date()):
+        assert drives_nothing(plain(line))
+        _, *rest = plain(line).split("\n")
+        assert all(each.startswith(CONTINUED) for each in rest)

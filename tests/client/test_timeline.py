@@ -197,3 +197,10 @@ def test_r_answers_who_wrote_last_and_else_whom_we_wrote_to() -> None:
     timeline.receive(direct(2, sender="Mary"))
     timeline.receive(direct(3, sender="John", to="Zoe"))
     assert timeline.partner == "Mary"
+
+
+def test_what_was_said_long_ago_is_no_news() -> None:
+    timeline = joined(seq=3)
+    entries: list[wire.EntryFrame] = [message(1), direct(9, sender="Zoe"), message(10, "John!")]
+    assert timeline.receive(wire.Page(entries=entries, more=True, id="x")) is None
+    assert (timeline.seq, timeline.unread, timeline.speakers, timeline.partner) == (0, 0, [], None)

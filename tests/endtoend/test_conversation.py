@@ -76,3 +76,37 @@ async def test_people_talk_write_to_each_other_and_get_mail(desk: Desk) -> None:
         server.process.send_signal(signal.SIGTERM)
         assert await server.ends() == 0
         assert b"Traceback" not in server.raw + john.raw + mary.raw
+
+
+async def test_a_newcomer_looks_further_back_than_what_is_shown_at_first(desk: Desk) -> None:
+    """To all that was said to everybody; what others said to each other is not found."""
+    server = await desk.server(HISTORY="2", RATE="off")
+    await server.shows(f"port {desk.port}")
+    john = await desk.client("john", "--name", "John", "--email", "john@example.org")
+    await john.shows("John@")
+    john.type("there is tea in the kitchen\n/dm John I hid the good tea\n")
+    john.type("".join(f"line {number}\n" for number in range(1, 111)))
+    await john.shows("John: line 110")
+
+    mary = await desk.client("mary", "--name", "Mary", "--email", "mary@example.org")
+    await mary.shows("John: line 110")
+    assert mary.count("John: ") == 2
+    mary.type("/search tea\n")
+    await mary.shows("-- end of the search")
+    assert (mary.count("there is tea in the kitchen"), mary.count("I hid the good tea")) == (1, 0)
+
+    # More than fits on one page of the wire; then the conversation goes on below.
+    mary.type("/history 105\n")
+    await mary.shows("-- end of the look back; /history 210 shows more")
+    john.type("that was it\n")
+    await mary.shows("that was it")
+    lines = mary.lines[mary.lines.index("-- the last 105 messages:") :]
+    assert [line[6:] for line in lines[1:106]] == [f"John: line {number}" for number in range(6, 111)]
+    assert lines[107][6:] == "John: that was it"
+
+    john.type("/search hid\n")
+    await john.shows("-- end of the search")
+    assert john.count("you → you (direct): I hid the good tea") == 2
+    server.process.send_signal(signal.SIGTERM)
+    assert await server.ends() == 0
+    assert b"Traceback" not in server.raw + john.raw + mary.raw

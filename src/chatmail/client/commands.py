@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from chatmail.client.lookback import HISTORY_MAX, LookBack
 from chatmail.core import wire
 
 SLASHES = "/／⁄∕"
@@ -32,7 +33,7 @@ class Mistake(Struct, frozen=True):
     text: str
 
 
-Action = wire.Say | wire.Dm | wire.Who | wire.Notify | wire.Away | Help | Quit | Nothing
+Action = wire.Say | wire.Dm | wire.Who | wire.Notify | wire.Away | LookBack | Help | Quit | Nothing
 Parsed = Action | Mistake
 
 
@@ -116,6 +117,23 @@ def _act(rest: str, _: str | None) -> Parsed:
     return _say(f"/me {rest}") if rest.strip() else _usage("/me")
 
 
+def _history(rest: str, _: str | None) -> Parsed:
+    number = rest.strip()
+    if not number:
+        return LookBack()
+    if number.isascii() and number.isdigit() and 1 <= int(number[:5]) <= HISTORY_MAX:
+        return LookBack(count=int(number))
+    return _usage("/history")
+
+
+def _search(rest: str, _: str | None) -> Parsed:
+    words = " ".join(rest.split())
+    if not words:
+        return _usage("/search")
+    wrong = wire.unfit_text(words, wire.WORDS_MAX, "search")
+    return Mistake(wrong.text) if wrong else LookBack(words=words)
+
+
 def _away(rest: str, _: str | None) -> Parsed:
     reason = " ".join(rest.split()) or "away"
     wrong = wire.unfit_text(reason, wire.REASON_MAX, "reason")
@@ -153,6 +171,8 @@ TABLE = (
     Command("/r", "/r TEXT", "answer the last direct message", _reply),
     Command("/me", "/me TEXT", "say what you do: * John waves", _act),
     Command("/who", "/who", "who is here", _alone(wire.Who())),
+    Command("/history", "/history [N]", f"the last {wire.COUNT} things said; or N, up to {HISTORY_MAX}", _history),
+    Command("/search", "/search WORDS", "what was said with all these words in it", _search),
     Command("/away", "/away [REASON]", "say that you are away", _away),
     Command("/back", "/back", "say that you are back", _alone(wire.Away())),
     Command("/notify", "/notify always|away|never", "when direct messages reach you by email", _notify),
@@ -162,7 +182,10 @@ TABLE = (
 
 _ELSEWHERE = {
     "/msg": "/dm", "/query": "/dm", "/w": "/dm", "/whisper": "/dm", "/tell": "/dm", "/reply": "/r", "/action": "/me",
-    "/names": "/who", "/users": "/who", "/list": "/who", "/people": "/who", "/exit": "/quit", "/q": "/quit",
-    "/leave": "/quit", "/part": "/quit", "/bye": "/quit", "/commands": "/help", "/?": "/help", "/h": "/help",
+    "/names": "/who", "/users": "/who", "/list": "/who", "/people": "/who",
+    "/last": "/history", "/log": "/history", "/logs": "/history", "/backlog": "/history", "/scrollback": "/history",
+    "/chathistory": "/history", "/find": "/search", "/grep": "/search", "/lastlog": "/search",
+    "/exit": "/quit", "/q": "/quit", "/leave": "/quit", "/part": "/quit", "/bye": "/quit",
+    "/commands": "/help", "/?": "/help", "/h": "/help",
 }  # fmt: skip
 """What the same is called in other chats: answered with the name it has here."""

@@ -21,6 +21,7 @@ from msgspec import UNSET
 
 from chatmail.client.heartbeat import Heartbeat
 from chatmail.client.link import Ending, Face, How, Lost, Server, State, Timing, backoff
+from chatmail.client.lookback import Found, LookBack, LookBacks, NotFound
 from chatmail.client.timeline import Kept, Timeline
 from chatmail.client.wording import closed, nonsense, why
 from chatmail.core import wire
@@ -61,6 +62,8 @@ class Connection:
         self.timeline = timeline
         self.joined = False
         """Whether frames go out at once."""
+        self.look_backs = LookBacks()
+        """Those without an answer yet."""
         self._name = name
         self._email = email
         self._face = face
@@ -108,10 +111,10 @@ class Connection:
             self._write(frame)
         return frame
 
-    def ask(self, frame: wire.Who) -> bool:
-        """Send a frame that means nothing later; False: there is no connection now."""
+    def ask(self, what: wire.Who | LookBack) -> bool:
+        """Ask something that means nothing later; False: there is no connection now."""
         if self.joined:
-            self._write(frame)
+            self._write(self.look_backs.begin(what) if isinstance(what, LookBack) else what)
         return self.joined
 
     def shown(self, seq: int, *, direct: bool = False) -> None:
@@ -138,9 +141,9 @@ class Connection:
             await self._pulse.wait()
 
     async def sync(self) -> None:
-        """Wait until the server has answered everything that was said before: a pong comes after all of it."""
+        """Wait until the server has answered everything that was said and asked: a pong comes after all of it."""
         while True:
-            await self.until(lambda: self.joined and not self.timeline.unconfirmed)
+            await self.until(lambda: self.joined and not self.timeline.unconfirmed and not self.look_backs)
             socket = self._sockets
             self._ping()
             target = self._pings
@@ -176,6 +179,9 @@ class Connection:
             news = "" if outcome.text == told else f"{outcome.text}; trying again in {max(wait, 1):.0f} s"
             told = outcome.text  # once: a night without a server is no reason to fill the screen
             self._face.state(State.WAITING, news)
+            for answer in self.look_backs.lose():
+                self._face.found(answer)
+            self._pulse.set()
             await asyncio.sleep(wait)
 
     async def _socket(self) -> Ending | Lost:
@@ -294,7 +300,13 @@ class Connection:
         if isinstance(frame, wire.Bye):
             return Lost(f"the server closed: {frame.reason}") if frame.retry else Ending(How.BYE, frame.reason)
         self._pongs += isinstance(frame, wire.Pong)
-        self._news(frame)
+        match self.look_backs.receive(frame):
+            case None:
+                self._news(frame)
+            case Found() | NotFound() as answer:
+                self._face.found(answer)
+            case older:
+                self._write(older)
         return None
 
     def _news(self, frame: wire.ServerFrame) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from chatmail.client.lookback import Found, NotFound
 from chatmail.client.timeline import News
 from chatmail.core import wire
 
@@ -73,6 +74,9 @@ class Face(Protocol):
 
     def news(self, news: News) -> None:
         """Show a frame."""
+
+    def found(self, answer: Found | NotFound) -> None:
+        """Show what a look back brought."""
 
     def state(self, state: State, text: str) -> None:
         """The connection is in this state now; ``text`` is a sentence, or empty where ``news`` tells the same."""

@@ -8,12 +8,13 @@ server has answered everything, and leaves.
 import asyncio
 import signal
 from contextlib import aclosing
-from datetime import datetime
+from datetime import date, datetime
 from typing import TextIO, assert_never
 
 from chatmail.client import commands, screen
 from chatmail.client.connection import Connection
 from chatmail.client.link import Ending, Server, State
+from chatmail.client.lookback import Found, LookBack, NotFound
 from chatmail.client.timeline import News, Timeline
 from chatmail.core import wire
 from chatmail.terminal.signals import handling
@@ -52,7 +53,7 @@ class Plain:
         """Whether anything that was to be said was not."""
         self._timeline = timeline
         self._connection = Connection(server, name, email, timeline, self, patience=patience)
-        self._days = screen.Days(datetime.now().astimezone().date())
+        self._days = screen.Days(_today())
         self._fd = fd
         self._out = out
         self._err = err
@@ -77,6 +78,14 @@ class Plain:
         if isinstance(news.frame, wire.EntryFrame):
             self._connection.shown(news.frame.seq, direct=isinstance(news.frame, wire.Direct))
 
+    def found(self, answer: Found | NotFound) -> None:
+        """Write what a look back brought."""
+        if isinstance(answer, NotFound):
+            self._mistake(answer.text)
+        else:
+            lines = screen.look_back(answer, me=self._timeline.me, today=_today())
+            self._write(self._out, "\n".join(map(screen.plain, lines)))
+
     def state(self, state: State, text: str) -> None:
         """Write how the connection is; its end is told by who started it."""
         if text and state is not State.ENDED:
@@ -95,26 +104,29 @@ class Plain:
         connection.leave()
 
     async def _say_lines(self, fd: int) -> None:
+        connection, timeline = self._connection, self._timeline
         number = 0
         try:
             async with aclosing(read_lines(fd)) as lines:
                 async for line in lines:
                     number += 1
-                    if not self._say(line, number):
+                    action = commands.parse(line, timeline.partner)
+                    if isinstance(action, LookBack):  # what was said before it is to be found
+                        await connection.until(lambda: not timeline.unconfirmed)
+                    if not self._do(action, number):
                         return
-                    await self._connection.until(lambda: len(self._timeline.unconfirmed) < WINDOW)
+                    await connection.until(lambda: len(timeline.unconfirmed) < WINDOW and not connection.look_backs)
         except OSError as error:
             self._mistake(f"standard input can't be read: {error.strerror}")
 
-    def _say(self, line: str, number: int) -> bool:
+    def _do(self, action: commands.Parsed, number: int) -> bool:
         """Do what one line means; False: it is the last."""
-        action = commands.parse(line, self._timeline.partner)
         match action:
             case commands.Mistake():
                 self._mistake(f"line {number}: {action.text}")
             case wire.Say() | wire.Dm() | wire.Away() | wire.Notify():
                 self._connection.say(action)
-            case wire.Who():
+            case wire.Who() | LookBack():
                 if not self._connection.ask(action):
                     self._mistake(f"line {number}: there is no connection now")
             case commands.Help():
@@ -148,3 +160,7 @@ class Plain:
             self._err = None if stream is self._err else self._err
             self._mistake(f"the output can't be written: {error.strerror}")
             self._connection.leave()
+
+
+def _today() -> date:
+    return datetime.now().astimezone().date()

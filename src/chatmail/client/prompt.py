@@ -6,7 +6,7 @@
 
 import asyncio
 import signal
-from datetime import datetime
+from datetime import date, datetime
 from typing import assert_never
 
 from prompt_toolkit import PromptSession
@@ -24,6 +24,7 @@ from chatmail.client import commands, screen
 from chatmail.client.completion import ChatCompleter
 from chatmail.client.connection import Connection
 from chatmail.client.link import Ending, Server, State
+from chatmail.client.lookback import Found, LookBack, NotFound
 from chatmail.client.timeline import News, Timeline
 from chatmail.core import wire
 from chatmail.terminal.display import Display
@@ -46,7 +47,7 @@ class Chat:
         self.connection = Connection(server, name, email, timeline, self)
         self._timeline = timeline
         self._display = Display(screen.STYLE, links=True, gone=self.connection.leave)
-        self._days = screen.Days(datetime.now().astimezone().date())
+        self._days = screen.Days(_today())
         self._state = State.CONNECTING
         self._wrong = ""
         """What is wrong with the line, until it is changed."""
@@ -90,6 +91,15 @@ class Chat:
             self._display.show(lines, ring=news.ring, then=lambda: self.connection.shown(seq, direct=direct))
         else:
             self._display.show(lines)
+        self._session.app.invalidate()
+
+    def found(self, answer: Found | NotFound) -> None:
+        """Show what a look back brought above the prompt."""
+        if isinstance(answer, NotFound):
+            self._display.show(screen.status(answer.text, trouble=True))
+        else:
+            for lines in screen.look_back(answer, me=self._timeline.me, today=_today()):
+                self._display.show(lines)
         self._session.app.invalidate()
 
     def state(self, state: State, text: str) -> None:
@@ -176,7 +186,7 @@ class Chat:
                 self.connection.say(action)
                 if not self.connection.joined:
                     self._display.show(screen.status("that goes out when the connection is back"))
-            case wire.Who():
+            case wire.Who() | LookBack():
                 if not self.connection.ask(action):
                     return self._stays("there is no connection now")
             case commands.Help():
@@ -218,6 +228,8 @@ class Chat:
         parts: list[tuple[str, str]] = [(calm, self._state.value)]
         if waiting := len(timeline.unsaid):
             parts.append(("class:toolbar.trouble", f"{waiting} unconfirmed"))
+        if self.connection.look_backs:
+            parts.append(("class:toolbar", "looking back"))
         if timeline.unread:
             direct = f" ({timeline.unread_direct} direct)" if timeline.unread_direct else ""
             parts.append(("class:toolbar.news", f"{timeline.unread} new{direct}"))
@@ -235,3 +247,7 @@ class Chat:
         for number, part in enumerate(parts):
             line += [("", " · " if number else ""), part]
         return FormattedText(line)
+
+
+def _today() -> date:
+    return datetime.now().astimezone().date()

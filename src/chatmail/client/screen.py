@@ -16,11 +16,12 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from zlib import crc32
 
+from chatmail.client.lookback import HISTORY_MAX, Found
 from chatmail.client.timeline import mention_of
 from chatmail.core import wire
 from chatmail.terminal.text import CONTINUED, Fragments, paragraph, plain, visible
 
-__all__ = ["STYLE", "Days", "clock", "draw", "name_style", "plain", "status"]
+__all__ = ["STYLE", "Days", "clock", "draw", "look_back", "name_style", "plain", "status"]
 
 ACTION = "/me "
 """A message that begins so is drawn as an action."""
@@ -133,6 +134,39 @@ class Days:
             return []
         day, self._day = self._day, clock(frame.time, "%Y-%m-%d")
         return [] if day == self._day else status(clock(frame.time, "%A, %Y-%m-%d"))
+
+
+def look_back(found: Found, *, me: str, today: date) -> list[Fragments]:
+    """What was looked for, between a line that says what it is and one that says where it ends."""
+    days = Days(today)
+    lines = [status(_head(found))]
+    for entry in found.entries:
+        lines += filter(None, (days.before(entry), draw(entry, me=me)))
+    if found.entries:
+        lines.append(status(_end(found)))
+    return lines
+
+
+def _head(found: Found) -> str:
+    words = found.wanted.words
+    count = len(found.entries)
+    if not count:
+        return "nothing was said yet" if words is None else f"nothing was said with '{words}'"
+    if words is None:
+        return "the last message:" if count == 1 else f"the last {count:,} messages:"
+    messages = "1 message" if count == 1 else f"{count:,} messages"
+    return f"the newest {messages} with '{words}':" if found.more else f"{messages} with '{words}':"
+
+
+def _end(found: Found) -> str:
+    count, words = found.wanted.count, found.wanted.words
+    if words is not None:
+        return "end of the search" + ("; there are older ones: add a word to narrow it" if found.more else "")
+    if not found.more:
+        return "end of the look back; there is nothing older"
+    if count >= HISTORY_MAX:
+        return "end of the look back; there are older ones: /search finds them"
+    return f"end of the look back; /history {min(2 * count, HISTORY_MAX)} shows more"
 
 
 def _time(time: datetime) -> Fragments:

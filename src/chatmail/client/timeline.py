@@ -116,7 +116,7 @@ class Timeline:
                 return self._ack(frame)
             case wire.Error():
                 return News(frame, answered=self._settle(frame.id))
-            case wire.Pong():
+            case wire.Pong() | wire.Page():
                 return None
         return News(frame)
 
