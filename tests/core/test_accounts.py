@@ -1,12 +1,12 @@
-"""Accounts: a name has one owner, a token proves one account, a ban holds as long as it says."""
+"""Accounts: a name has one owner, a token proves one account."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from chatmail.core.accounts import Accounts, Bans
-from chatmail.core.records import Account, Ban
+from chatmail.core.accounts import Accounts
+from chatmail.core.records import Account
 from chatmail.core.wire import Code, Refused
 
 SECRET = b"s" * 32
@@ -157,61 +157,3 @@ def test_a_token_with_one_character_changed_proves_nothing(at: int, char: str) -
     at %= len(token)
     forged = token[:at] + char + token[at + 1 :]
     assert (accounts.floor(JOHN, forged) == 41) == (forged == token)
-
-
-# Bans.
-
-
-def ban(what: str, until: float | None = None) -> Ban:
-    return Ban(what=Bans.key(what), until=until, reason="spam")
-
-
-@pytest.mark.parametrize(
-    ("banned", "comes"),
-    [
-        ("John", "JOHN"),
-        ("ＪＯＨＮ", "john"),
-        ("John@Example.org", "john@example.ORG"),
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:DB8:0:0::1", "2001:db8::1"),
-    ],
-)
-def test_a_ban_is_found_however_its_name_or_address_is_written(banned: str, comes: str) -> None:
-    bans = Bans([ban(banned)])
-    found = bans.find(NOON, "somebody", comes)
-    assert found is not None
-    assert found.reason == "spam"
-    assert bans.find(NOON, "somebody", "else@example.org", "198.51.100.1") is None
-
-
-def test_a_ban_for_a_time_holds_until_then() -> None:
-    bans = Bans([])
-    bans.add(ban("John", NOON + 60))
-    assert bans.find(NOON + 59, "john") is not None
-    assert bans.find(NOON + 60, "john") is None
-
-
-def test_one_that_has_run_out_does_not_hide_another() -> None:
-    bans = Bans([ban("John", NOON), ban("192.0.2.7")])
-    found = bans.find(NOON, "John", "192.0.2.7")
-    assert found is not None
-    assert found.what == "192.0.2.7"
-
-
-def test_the_current_bans_are_those_that_hold_oldest_first() -> None:
-    bans = Bans([ban("b", NOON + 1), ban("a"), ban("c", NOON - 1)])
-    assert [ban.what for ban in bans.current(NOON)] == ["b", "a"]
-
-
-def test_a_new_ban_takes_the_place_of_the_old_one() -> None:
-    bans = Bans([ban("John", NOON + 1)])
-    bans.add(ban("john"))
-    assert bans.current(NOON + 2) == [ban("John")]
-
-
-def test_a_ban_that_is_lifted_is_gone_and_may_be_lifted_twice() -> None:
-    """The operator may say it twice before the store has answered once."""
-    bans = Bans([ban("John")])
-    bans.remove("john")
-    assert bans.find(NOON, "John") is None
-    bans.remove("john")

@@ -417,6 +417,79 @@ def test_a_letter_that_is_no_digest_goes_at_once_whatever_the_window() -> None:
     assert office.send(NOON + 60) == [2]
 
 
+# Looking on, and giving up.
+
+
+def test_the_oldest_of_all_that_waits_whether_in_a_letter_or_not() -> None:
+    office = Office()
+    assert office.digest.oldest() is None
+    office.add(3, reader=BOB)
+    office.add(1)
+    assert office.digest.oldest() == mail(1)
+    letter = office.digest.outcome(office.freeze(NOON), LATER, NOON)
+    assert letter.mails == (mail(3, BOB),)
+    assert office.send(NOON) == [1]
+    office.add(4)
+    assert office.digest.oldest() == mail(3, BOB)
+    office.digest.post(replace(letter, message_id="<code@x>", address="new@example.org", mails=()))
+    office.digest.drop(letter)
+    assert office.digest.oldest() == mail(4)
+
+
+def test_what_waits_behind_a_letter_that_is_given_up_goes_on() -> None:
+    office = Office()
+    office.add(1)
+    letter = office.digest.outcome(office.freeze(NOON), LATER, NOON)
+    office.add(2, now=NOON + 10)
+    assert office.digest.take(NOON + 30) == letter
+    letter = office.digest.outcome(letter, LATER, NOON + 30)
+    assert due(office) == NOON + 90
+    office.digest.drop(letter)
+    assert office.digest.letters() == []
+    assert office.digest.letter(letter.message_id) is None
+    assert due(office) == NOON + 60
+    assert office.send(NOON + 60) == [2]
+
+
+def test_where_nothing_waits_behind_it_nothing_is_due() -> None:
+    office = Office()
+    office.add(1)
+    letter = office.digest.outcome(office.freeze(NOON), LATER, NOON)
+    office.digest.drop(letter)
+    assert office.digest.due() is None
+    assert office.digest.size() == 0
+    assert office.add(2, now=NOON + 60) == ["queued"]
+    assert office.send(NOON + 60) == [2]
+
+
+def test_of_two_letters_the_other_one_keeps_its_time() -> None:
+    office = Office()
+    letters = [stored(1, NOON, due=NOON + 5), stored(2, NOON + 60, due=NOON + 90)]
+    office.digest.restore([], letters)
+    office.digest.drop(letters[0])
+    assert due(office) == NOON + 90
+    assert office.digest.take(NOON + 90) == letters[1]
+
+
+def test_a_letter_given_up_while_another_of_its_address_is_in_somebodys_hands() -> None:
+    office = Office()
+    office.add(1)
+    failed = office.digest.outcome(office.freeze(NOON), FAILED, NOON)
+    office.add(2, 3)
+    draft = office.draft(NOON + 60)
+    revived = office.digest.revive(failed, NOON + 60)
+    assert not office.digest.is_taken(revived)  # a draft is
+    going = letter_of(draft)
+    office.digest.frozen(going)
+    assert office.digest.is_taken(going)
+    assert not office.digest.is_taken(revived)
+    office.digest.drop(revived)
+    assert office.digest.due() is None
+    later = office.digest.outcome(going, LATER, NOON + 61)
+    assert not office.digest.is_taken(later)
+    assert office.digest.take(NOON + 91) == later
+
+
 # After a restart.
 
 
@@ -541,7 +614,10 @@ class Day:
             return
         frozen = self.letters[job.message_id]
         assert (job.content, job.mails, job.address) == (frozen.content, frozen.mails, frozen.address)
-        self.digest.outcome(job, {"451": LATER, "550": FAILED}.get(trouble, SENT), self.now)
+        outcome = {"451": LATER, "given up": LATER, "550": FAILED}.get(trouble, SENT)
+        after = self.digest.outcome(job, outcome, self.now)
+        if trouble == "given up" and after.state == "waiting":
+            self.digest.drop(after)
 
     def check(self, arrivals: Sequence[tuple[float, Mail]], window: float) -> None:
         """Every mail in exactly one letter, in order; no mailbox flooded."""
@@ -563,7 +639,7 @@ arriving = st.lists(st.tuples(gaps, st.sampled_from([MARY, MARY, MARY2, BOB])), 
 @settings(deadline=None, max_examples=120)
 @given(
     arriving,
-    st.lists(st.sampled_from(["", "451", "550", "disk full"]), max_size=30),
+    st.lists(st.sampled_from(["", "451", "550", "given up", "disk full"]), max_size=30),
     st.sampled_from([0.0, 5.0, 100.0]),
     st.sampled_from([1.0, 60.0, 600.0]),
     st.sampled_from([1, 3, 1000]),

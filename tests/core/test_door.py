@@ -43,6 +43,17 @@ class TestConnections:
         first.cut()
         house.peer()
 
+    def test_a_site_of_ipv6_is_one_host(self) -> None:
+        house = House(Limits(max_per_ip=1))
+        peers = [house.peer(f"2001:db8:1:2::{number}") for number in range(16)]
+        with pytest.raises(Refused, match="2001:db8:1:2::/64 have not joined"):
+            house.peer("2001:db8:1:2:ffff::1")
+        peers[0].join("Ada")
+        error, _ = peers[1].ask(joining("Bo"))
+        assert isinstance(error, Error)
+        assert error.text == "as many people as may (1) are here from 2001:db8:1:2::/64; try again later"
+        house.peer("2001:db8:1:3::1").join("Cy")
+
     def test_no_more_than_sixteen_of_one_host_that_have_not_joined(self) -> None:
         house = House()
         peers = [house.peer(HOST) for _ in range(16)]
@@ -53,6 +64,8 @@ class TestConnections:
             f"16 connections from {HOST} have not joined yet; let those join or end first",
         )
         house.peer("192.0.2.2")
+        with pytest.raises(Refused):
+            house.peer(f"::ffff:{HOST}")
         peers[0].join("Ada")
         house.peer(HOST)
         peers[1].cut()
@@ -64,8 +77,8 @@ class TestConnections:
         house.join("Bo", host=HOST)
         cy = house.peer(HOST)
         assert cy.ask(joining("Cy")) == [
-            Error(code=Code.SERVER_FULL, text=f"2 people from {HOST} are here already; try again later"),
-            Bye(reason=f"2 people from {HOST} are here already; try again later", retry=True),
+            Error(code=Code.SERVER_FULL, text=f"as many people as may (2) are here from {HOST}; try again later"),
+            Bye(reason=f"as many people as may (2) are here from {HOST}; try again later", retry=True),
         ]
         house.join("Cy", host="192.0.2.2")
         ada.cut()

@@ -1,8 +1,10 @@
 """Direct messages become mails, and their authors learn what became of them."""
 
+import pytest
+
 from chatmail.core.limits import Limits
 from chatmail.core.records import Account, Failure, Fate, Gone, Letter, Mail, Outcome, Snapshot
-from chatmail.core.wire import Away, Direct, Dm, Joined, Leave, Notify, Ping, Receipt, Say, Welcome, stamp
+from chatmail.core.wire import Away, Direct, Dm, Joined, Leave, Notify, Ping, Receipt, Refused, Say, Welcome, stamp
 from tests.core.house import NOON, House, Peer
 
 WINDOW = Limits().mail_window
@@ -286,8 +288,125 @@ class TestRetry:
         house, mary, john = pair()
         dm(john)
         (letter,) = house.deliver(Fate.FAILED, "no such mailbox")
-        assert house.hub.mailroom.retry(house.now, "<another>") == 0
-        assert house.hub.mailroom.retry(house.now, letter.message_id) == 1
+        assert house.operator.retry(house.now, "<another>") == 0
+        assert house.operator.retry(house.now, letter.message_id) == 1
+
+
+class TestDrop:
+    """The operator gives a letter up."""
+
+    def test_the_store_first_then_its_authors_and_the_operator_are_told(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        (letter,) = house.deliver(Fate.LATER, "busy")
+        john.frames()
+        house.told.clear()
+        house.operator.drop(letter.message_id)
+        (change,) = house.take()
+        assert (change.rows, change.must) == ((Gone(table="letter", key=letter.message_id),), True)
+        house.flush()
+        assert (john.frames(), house.told) == ([], [])
+        house.refuse()
+        assert (john.frames(), house.told) == ([], [])
+        house.settle()
+        receipt = john.only(Receipt)
+        assert (receipt.id, receipt.seq, receipt.mail) == ("1", 3, "failed")
+        assert receipt.detail == "the operator of this chat dropped it"
+        assert house.told == ["mail to mary@example.org is dropped"]
+        assert house.operator.letters() == ([], [])
+        assert house.operator.figures().mails_waiting == 0
+
+    def test_what_waits_behind_it_goes_out_and_whoever_sends_is_told(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        (letter,) = house.deliver(Fate.LATER, "busy")
+        dm(john, "two", "2")
+        house.wait(30)
+        house.deliver(Fate.LATER, "busy")
+        house.wait(WINDOW - 30)
+        assert house.deliver() == []
+        before = house.posts
+        house.operator.drop(letter.message_id)
+        assert house.posts == before + 1
+        assert texts(house.deliver()) == ["two"]
+
+    def test_each_author_of_a_text_in_it_hears_of_it_at_the_next_welcome_at_the_latest(self) -> None:
+        house, mary, john = pair()
+        ada = house.join("Ada")
+        dm(john)
+        house.deliver()
+        dm(john, "two", "2")
+        ada.ask(Dm(to="Mary", text="three", id="3"))
+        john.ask(Leave())
+        house.wait(WINDOW)
+        (letter,) = house.deliver(Fate.LATER, "busy")
+        ada.frames()
+        house.operator.drop(letter.message_id)
+        house.settle()
+        assert [(frame.id, frame.mail) for frame in ada.all(Receipt)] == [("3", "failed")]
+        john = house.peer()
+        john.join("John")
+        assert [(frame.id, frame.mail) for frame in john.all(Receipt)] == [("2", "failed")]
+
+    def test_of_a_dead_one_they_have_heard(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        (letter,) = house.deliver(Fate.FAILED, "no such mailbox")
+        john.frames()
+        house.operator.drop(letter.message_id)
+        assert house.operator.retry(house.now) == 0
+        house.settle()
+        assert john.frames() == []
+        assert house.told[-1] == "mail to mary@example.org is dropped"
+        assert house.operator.letters() == ([], [])
+
+    def test_one_that_is_being_sent_may_arrive_so_it_stays(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        letter = house.compose()
+        assert letter is not None
+        with pytest.raises(Refused, match=r"mail to mary@example\.org is being sent just now"):
+            house.operator.drop(letter.message_id)
+        assert house.take() == []
+        house.report(letter, Fate.LATER, "busy")
+        house.operator.drop(letter.message_id)
+        house.settle()
+        assert house.deliver() == []
+
+    def test_its_first_failure_is_told_before(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        letter = house.compose()
+        assert letter is not None
+        john.frames()
+        house.hub.mailroom.outcome(letter, Outcome(fate=Fate.LATER), house.now)
+        house.operator.drop(letter.message_id)
+        house.take()
+        house.refuse()
+        house.settle()
+        assert [frame.mail for frame in john.all(Receipt)] == ["held", "failed"]
+
+    def test_a_code_is_nobodys_message(self) -> None:
+        house, mary, john = pair()
+        letter = Letter(message_id="<c>", address="x@example.org", content=b"1", made=house.now, expires=house.now + 99)
+        house.hub.mailroom.send(letter)
+        house.deliver(Fate.LATER, "busy")
+        assert [one.message_id for one in house.operator.letters()[0]] == ["<c>"]
+        house.operator.drop("<c>")
+        house.settle()
+        assert house.told[-1] == "mail to x@example.org is dropped"
+        house.wait(30)
+        assert house.deliver() == []
+
+    def test_twice_in_a_hurry_is_once(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        (letter,) = house.deliver(Fate.LATER, "busy")
+        house.operator.drop(letter.message_id)
+        with pytest.raises(Refused, match="there is no such letter any more"):
+            house.operator.drop(letter.message_id)
+        house.settle()
+        assert house.told.count("mail to mary@example.org is dropped") == 1
 
 
 def test_mail_to_somebody_forgotten_is_dropped_and_failures_of_theirs_too() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from chatmail.core.limits import Limits
-from chatmail.core.records import Ban
+from chatmail.core.records import Ban, Fate, Found
 from chatmail.core.wire import Bye, Code, Direct, Dm, Joined, Leave, Left, Message, Notice, Refused, Resume, Say, stamp
 from tests.core.house import House, Peer, joining
 
@@ -240,6 +240,66 @@ class TestMotd:
             House().operator.motd("x" * 4_001)
 
 
+class TestLookingBack:
+    @staticmethod
+    def talk() -> tuple[House, list[Found]]:
+        house, mary, john = pair()
+        mary.ask(Say(text="the key is on my desk"))
+        john.ask(Dm(to="Mary", text="my key is lost"))
+        house.operator.broadcast("keys are kept by Ada", house.now)
+        house.settle()
+        john.ask(Say(text="thanks"))
+        return house, []
+
+    def test_what_was_said_to_all_and_nothing_that_was_not(self) -> None:
+        house, answers = self.talk()
+        house.operator.look_back(20, None, answers.append, pytest.fail)
+        assert answers == []
+        house.settle()
+        assert [entry.text for _, entry in answers[0].entries] == [
+            "the key is on my desk", "keys are kept by Ada", "thanks",
+        ]  # fmt: skip
+        assert not answers[0].more
+
+    def test_no_more_than_was_asked_for(self) -> None:
+        house, answers = self.talk()
+        house.operator.look_back(1, None, answers.append, pytest.fail)
+        house.settle()
+        assert [entry.text for _, entry in answers[0].entries] == ["thanks"]
+        assert answers[0].more
+
+    def test_what_holds_some_words(self) -> None:
+        house, answers = self.talk()
+        house.operator.look_back(20, "KEY ke", answers.append, pytest.fail)
+        house.settle()
+        assert [entry.sender for _, entry in answers[0].entries] == ["Mary", ""]
+
+    def test_what_is_said_later_is_no_part_of_the_answer(self) -> None:
+        house, answers = self.talk()
+        house.slow_lookups = True
+        house.operator.look_back(1, None, answers.append, pytest.fail)
+        house.operator.broadcast("too late", house.now)
+        house.settle()
+        house.look_up()
+        assert [entry.text for _, entry in answers[0].entries] == ["thanks"]
+
+    def test_when_the_store_cannot_answer_its_reason_is_told(self) -> None:
+        house, answers = self.talk()
+        reasons: list[str] = []
+        house.slow_lookups = True
+        house.operator.look_back(20, None, answers.append, reasons.append)
+        (lookup,) = house.hub.lookups
+        lookup.failed("the disk is gone")
+        assert (answers, reasons) == ([], ["the disk is gone"])
+
+    @pytest.mark.parametrize("words", ["x" * 201, "  ", "a\0"])
+    def test_words_that_nobody_can_say_are_refused(self, words: str) -> None:
+        house = House()
+        with pytest.raises(Refused, match="this search"):
+            house.operator.look_back(20, words, lambda _: None, lambda _: None)
+        assert house.hub.lookups == []
+
+
 class TestLooking:
     def test_who_is_here(self) -> None:
         house, mary, john = pair()
@@ -274,3 +334,14 @@ class TestLooking:
         assert (figures.people, figures.connections, figures.accounts) == (2, 3, 2)
         assert (figures.entries, figures.last, figures.journal_size) == (4, 4, house.hub.journal.size)
         assert (figures.mails_waiting, figures.mails_sent, figures.mails_dead) == (1, 1, 0)
+
+    def test_the_mail_that_has_waited_longest(self) -> None:
+        house, mary, john = pair()
+        assert house.operator.oldest_mail() is None
+        john.ask(Dm(to="Mary", text="one"))
+        house.deliver(Fate.LATER)
+        house.wait(60)
+        mary.ask(Dm(to="John", text="two"))
+        oldest = house.operator.oldest_mail()
+        assert oldest is not None
+        assert (oldest.to, oldest.time) == ("Mary", stamp(house.now - 60))

@@ -10,13 +10,14 @@ from chatmail.core.operator import Operator
 from chatmail.core.records import Draft, Fate, Letter, Mail, Outcome
 from chatmail.core.session import Session
 from chatmail.core.wire import Away, ClientFrame, Dm, Join
+from chatmail.server.desk import Desk
 from chatmail.server.stores.database import MEMORY, Database
 
 NOW = 1_795_356_131.0
 
 
 class House:
-    """``await settle()`` has everything stored that was submitted; ``told`` is what the operator heard."""
+    """``await settle()`` has all stored and looked up that was asked for; ``told`` is what the operator heard."""
 
     @classmethod
     async def open(cls, *people: str) -> "House":
@@ -52,6 +53,11 @@ class House:
     async def settle(self) -> None:
         while batch := self.hub.take():
             self.hub.committed(batch, self.store.commit([change for change, _ in batch]))
+        lookups, self.hub.lookups = self.hub.lookups, []
+        for lookup in lookups:
+            while self.store.index():
+                pass
+            lookup.then(self.store.look_up(lookup.query))
 
     async def join(self, name: str, host: str = "192.0.2.1", now: float = NOW) -> None:
         self.sessions[name] = self.hub.connect(host, now, lambda: None)
@@ -65,13 +71,16 @@ class House:
     async def away(self, name: str, reason: str) -> None:
         await self.send(name, Away(reason=reason))
 
+    async def dm(self, sender: str, to: str, now: float = NOW) -> None:
+        await self.send(sender, Dm(to=to, text="hello"), now)
+
     async def mail(self, sender: str, to: str, fate: Fate | None, reply: str = "") -> None:
         """A direct message; its letter is frozen, and (with a fate) sent with that outcome."""
-        await self.send(sender, Dm(to=to, text="hello"))
+        await self.dm(sender, to)
         draft = self.hub.mailroom.take(NOW)
         assert isinstance(draft, Draft)
         letter = Letter(
-            message_id=f"<{draft.mails[0].seq}@x>",
+            message_id=f"<{draft.mails[0].seq:02x}c0ffee@x>",
             address=draft.address,
             content=b"",
             made=NOW,
@@ -84,6 +93,33 @@ class House:
         if fate is not None:
             self.hub.mailroom.outcome(letter, Outcome(fate=fate, detail="no", reply=reply), NOW)
             await self.settle()
+
+
+class Console:
+    """Somebody who types at the desk of a house."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.quits = 0
+        self.shown: list[str] = []
+        self.desk = Desk(house.operator, self.shown.extend, self._quit, NOW - 93_784, memory=lambda: 47_500_000)
+
+    @classmethod
+    async def open(cls, *people: str) -> "Console":
+        """One in a house with these people in it."""
+        return cls(await House.open(*people))
+
+    def _quit(self) -> None:
+        self.quits += 1
+
+    async def type(self, line: str, now: float = NOW) -> list[str]:
+        """The answer, what was told then, and what was shown later."""
+        answer = self.desk.answer(line, now)
+        await self.house.settle()
+        later = self.house.told + self.shown
+        self.house.told.clear()
+        self.shown.clear()
+        return answer + later
 
 
 def _fits(mails: Sequence[Mail]) -> int:

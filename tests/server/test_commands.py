@@ -1,51 +1,20 @@
 """What the operator's lines do and answer, on a real hub and store."""
 
-import time
-from collections.abc import Iterator
-
 import pytest
 
-from chatmail.core.records import Fate
-from chatmail.core.wire import Leave
+from chatmail.core.wire import Dm, Leave, Say
 from chatmail.server.commands import TABLE
 from chatmail.server.desk import Desk
-from tests.server.house import NOW, House
+from tests.server.house import NOW, Console
 
 HINT = "this is not sent; /broadcast TEXT says it to everybody"
 
 
-@pytest.fixture(autouse=True)
-def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
-class Console:
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.quits = 0
-        self.desk = Desk(house.operator, self._quit, NOW - 93_784, memory=lambda: 47_500_000)
-
-    def _quit(self) -> None:
-        self.quits += 1
-
-    async def type(self, line: str, now: float = NOW) -> list[str]:
-        """The answer, and then what was told."""
-        answer = self.desk.answer(line, now)
-        await self.house.settle()
-        told, self.house.told[:] = list(self.house.told), []
-        return answer + told
-
-
-async def console(*people: str) -> Console:
-    return Console(await House.open(*people))
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 async def test_plain_text_is_not_sent() -> None:
-    c = await console("John")
+    c = await Console.open("John")
     last = c.house.hub.journal.last
     assert await c.type("hello everybody") == [HINT]
     assert await c.type(" ") == []
@@ -53,7 +22,7 @@ async def test_plain_text_is_not_sent() -> None:
 
 
 async def test_a_forgotten_slash_is_noticed() -> None:
-    c = await console()
+    c = await Console.open()
     assert await c.type("Quit") == ["commands begin with a slash: /quit"]
     assert c.quits == 0
 
@@ -68,24 +37,25 @@ async def test_a_forgotten_slash_is_noticed() -> None:
     ],
 )
 async def test_an_unknown_command_gets_the_closest_one(line: str, hint: str) -> None:
-    c = await console()
+    c = await Console.open()
     assert await c.type(line) == [hint]
 
 
 @pytest.mark.parametrize(
     "line",
     ["/broadcast", "/kick", "/ban", "/unban", "/unban a b", "/bans x", "/who x", "/whois", "/whois a b", "/forget",
-     "/forget a b", "/mail x", "/mail retry x", "/stats x", "/help x y", "/quit now"],
+     "/forget a b", "/mail x", "/mail drop", "/mail drop x y", "/history 1 2", "/search", "/stats x", "/help x y",
+     "/quit now"],
 )  # fmt: skip
 async def test_wrong_words_are_answered_with_the_usage(line: str) -> None:
-    c = await console("a", "b", "x")
+    c = await Console.open("a", "b", "x")
     command = next(command for command in TABLE if command.name == line.split()[0])
     assert await c.type(line) == [f"use {command.usage}: {command.help}"]
     assert c.quits == 0
 
 
 async def test_broadcast() -> None:
-    c = await console("John", "Mary")
+    c = await Console.open("John", "Mary")
     assert await c.type("/Broadcast  back  at\nnoon ") == ["broadcast to 2 people"]
     data = c.house.hub.journal.read(c.house.hub.journal.last - 1, 0)[0]
     assert b'"notice"' in data
@@ -93,14 +63,14 @@ async def test_broadcast() -> None:
 
 
 async def test_a_broadcast_the_wire_cannot_carry_is_mended_or_refused() -> None:
-    c = await console("John")
+    c = await Console.open("John")
     assert await c.type("/broadcast \udc80") == ["broadcast to 1 person"]
     assert await c.type("/broadcast a\0b") == ["this text holds a NUL character"]
     assert await c.type("/broadcast " + "x" * 4001) == ["this text has 4,001 characters; at most 4,000 are allowed"]
 
 
 async def test_kick() -> None:
-    c = await console("John", "Mary")
+    c = await Console.open("John", "Mary")
     assert await c.type("/kick john  be good") == ["John left: kicked: be good"]
     assert await c.type("/kick john") == ["John is not here"]
     assert await c.type("/kick Jonh") == ["nobody here was ever called 'Jonh'; did you mean John?"]
@@ -109,12 +79,12 @@ async def test_kick() -> None:
 
 
 async def test_several_lines_are_no_command() -> None:
-    c = await console("John")
+    c = await Console.open("John")
     assert await c.type("/kick John\n/kick Mary") == ["nothing is done: /kick is one line, and this has several"]
 
 
 async def test_ban_for_a_while_and_for_good() -> None:
-    c = await console("John", "Mary")
+    c = await Console.open("John", "Mary")
     assert await c.type("/bans") == ["nobody is banned"]
     assert await c.type("/ban John 1d12h no  manners") == [
         "that bans the name only; /ban john@example.org keeps its person out under any name",
@@ -146,7 +116,7 @@ async def test_ban_for_a_while_and_for_good() -> None:
 
 
 async def test_who_is_connected_from_a_banned_ip_must_go() -> None:
-    c = await console()
+    c = await Console.open()
     await c.house.join("John", "192.0.2.7")
     await c.house.join("Mary", "192.0.2.8")
     c.house.told.clear()
@@ -156,7 +126,7 @@ async def test_who_is_connected_from_a_banned_ip_must_go() -> None:
 @pytest.mark.parametrize("duration", ["30", "2x", "0m", "1.5h", "7days", "99999w", "²h", "5M"])
 async def test_what_begins_like_a_duration_must_be_one(duration: str) -> None:
     """A slip must not ban somebody for good."""
-    c = await console("John")
+    c = await Console.open("John")
     assert await c.type(f"/ban John {duration} spam") == [
         f"nobody is banned: '{duration}' is no duration; 30m, 2h, 7d, 1w are, none is for good"
     ]
@@ -165,13 +135,13 @@ async def test_what_begins_like_a_duration_must_be_one(duration: str) -> None:
 
 @pytest.mark.parametrize("what", ["192.0.2.0/24", "@example.org", "john@localhost", "-x", "everyone", "x" * 33])
 async def test_what_nobody_can_be_called_is_not_banned(what: str) -> None:
-    c = await console()
+    c = await Console.open()
     [answer] = await c.type(f"/ban {what}")
     assert answer.startswith("nobody is banned: ")
 
 
 async def test_banning_a_name_nobody_has_is_remarked_on() -> None:
-    c = await console("John")
+    c = await Console.open("John")
     assert await c.type("/ban Jonh") == [
         "nobody here was ever called 'Jonh'; did you mean John? (it is banned all the same)",
         "jonh is banned",
@@ -179,7 +149,7 @@ async def test_banning_a_name_nobody_has_is_remarked_on() -> None:
 
 
 async def test_unban() -> None:
-    c = await console("John")
+    c = await Console.open("John")
     await c.type("/ban John")
     assert await c.type("/unban JOHN") == ["john is no longer banned"]
     assert await c.type("/unban John") == ["john is not banned; /bans lists who is"]
@@ -188,7 +158,7 @@ async def test_unban() -> None:
 @pytest.mark.parametrize("line", ["/forget John", "/unban Eve", "/kick John", "/ban John"])
 async def test_the_same_command_twice_before_the_store_answers(line: str) -> None:
     """Lines from a pipe come faster than the store is."""
-    c = await console("John")
+    c = await Console.open("John")
     await c.type("/ban Eve")
     c.desk.answer(line, NOW)
     await c.type(line)
@@ -196,7 +166,7 @@ async def test_the_same_command_twice_before_the_store_answers(line: str) -> Non
 
 
 async def test_who() -> None:
-    c = await console("John")
+    c = await Console.open("John")
     assert await c.type("/kick John") == ["John left: kicked"]
     await c.house.join("Mary", "2001:db8::7")
     await c.house.away("Mary", "at \x1b[31m lunch\u202e until\nthree")
@@ -211,7 +181,7 @@ async def test_who() -> None:
 
 
 async def test_who_is_aligned_by_what_the_eye_sees() -> None:
-    c = await console("John", "千代子")
+    c = await Console.open("John", "千代子")
     _, head, john, chiyoko = await c.type("/who")
     assert head.startswith("NAME    EMAIL")
     assert john.startswith("John    john@")
@@ -219,14 +189,14 @@ async def test_who_is_aligned_by_what_the_eye_sees() -> None:
 
 
 async def test_somebody_cut_off_is_shown_as_such() -> None:
-    c = await console("John")
+    c = await Console.open("John")
     c.house.hub.disconnected(c.house.sessions["John"], NOW)
     assert (await c.type("/who"))[2] == "John  john@example.org  cut off  14:02  -"
     assert (await c.type("/whois john"))[2] == "here    since 14:02, but cut off"
 
 
 async def test_whois() -> None:
-    c = await console("John", "Mary")
+    c = await Console.open("John", "Mary")
     await c.house.mail("Mary", "John", None)
     assert await c.type("/whois JOHN", NOW + 61) == [
         "name    John",
@@ -240,36 +210,91 @@ async def test_whois() -> None:
 
 
 async def test_forget() -> None:
-    c = await console("John")
+    c = await Console.open("John")
     assert await c.type("/forget John") == ["John left: forgotten by the operator", "John is forgotten"]
     assert await c.type("/whois John") == ["nobody here was ever called 'John'"]
     await c.house.join("John")
     assert (await c.type("/who"))[0] == "1 person here"
 
 
-async def test_mail() -> None:
-    c = await console("John", "Mary", "Eve", "Bob")
-    assert await c.type("/mail") == ["0 messages waiting to be mailed, 0 mails sent, 0 failed"]
-    assert await c.type("/mail retry") == ["there is no letter to try again"]
-    await c.house.mail("John", "Bob", Fate.SENT)
-    await c.house.mail("John", "Mary", Fate.FAILED, "550 5.1.1 no\x9bsuch user")
-    await c.house.mail("John", "Eve", Fate.LATER, "451 4.7.1 come\nback")
-    await c.house.mail("Eve", "John", None)
-    c.house.told.clear()
-    assert await c.type("/mail") == [
-        "2 messages waiting to be mailed, 1 mail sent, 1 failed",
-        "TO                HOLDS      STATE              THE MAIL SERVER SAID",
-        r"eve@example.org   1 message  try 2 at 14:02:41  451 4.7.1 come\nback",
-        "john@example.org  1 message  on its way",
-        r"mary@example.org  1 message  failed, 14:02      550 5.1.1 no\x9bsuch user",
-        "/mail retry tries them all again",
+async def test_history() -> None:
+    c = await Console.open("John", "Mary")
+    assert await c.type("/history") == ["nothing has been said"]
+    await c.house.send("John", Say(text="good morning"))
+    assert await c.type("/history") == ["the last thing said", "14:02 John: good morning"]
+    await c.house.send("Mary", Dm(to="John", text="between you and me"))
+    await c.type("/broadcast back at noon")
+    await c.house.send("Mary", Say(text="tomorrow, then"), NOW + 86_400)
+    assert await c.type("/history", NOW + 86_400) == [
+        "the last 3 things said",
+        "2026-11-22 14:02 John: good morning",
+        "2026-11-22 14:02 !! notice: back at noon",
+        "14:02 Mary: tomorrow, then",
     ]
-    assert await c.type("/mail retry") == ["trying 3 letters again"]
-    assert (await c.type("/mail"))[0] == "3 messages waiting to be mailed, 1 mail sent, 0 failed"
+    assert await c.type("/history 1", NOW + 86_400) == [
+        "the last thing said",
+        "14:02 Mary: tomorrow, then",
+        "there is more; /history 100 goes further back",
+    ]
+
+
+async def test_nobody_says_something_in_the_name_of_another() -> None:
+    c = await Console.open("John")
+    await c.house.send("John", Say(text="hello\n14:03 Mary: I quit\r\n\x1b[2J\u2028!! notice: go home"))
+    assert await c.type("/history") == [
+        "the last thing said",
+        "14:02 John: hello",
+        "│ 14:03 Mary: I quit",
+        r"│ \x1b[2J\u2028!! notice: go home",
+    ]
+
+
+@pytest.mark.parametrize("number", ["0", "101", "-1", "x", "1.5", "²", "9" * 5_000])
+async def test_a_number_that_is_none_is_answered_with_those_that_are(number: str) -> None:
+    c = await Console.open()
+    assert await c.type(f"/history {number}") == [f"{number[:40]} is no number from 1 to 100"]
+
+
+async def test_history_is_20_things_or_100_at_most() -> None:
+    c = await Console.open("John")
+    for number in range(102):
+        await c.house.send("John", Say(text=f"number {number}"), NOW + number)
+    head, *lines, more = await c.type("/history")
+    assert (head, more) == ("the last 20 things said", "there is more; /history 100 goes further back")
+    assert [line.split()[-1] for line in lines] == [str(number) for number in range(82, 102)]
+    head, *lines, more = await c.type("/history 100")
+    assert (head, len(lines), more) == ("the last 100 things said", 100, "there is more")
+    head, *lines, more = await c.type("/search NUMBER")
+    assert (head, len(lines), more) == ("100 found for NUMBER", 100, "there is more; more words find less")
+
+
+async def test_search() -> None:
+    c = await Console.open("John", "Mary")
+    await c.house.send("John", Say(text="the key is on my desk"))
+    await c.house.send("John", Say(text="Mary has the other one"))
+    await c.house.send("Mary", Dm(to="John", text="the key is lost"))
+    await c.type("/broadcast a key was found")
+    assert await c.type("/search  key  ") == [
+        "2 found for key",
+        "14:02 John: the key is on my desk",
+        "14:02 !! notice: a key was found",
+    ]
+    assert await c.type("/search KEY des") == ["1 found for KEY des", "14:02 John: the key is on my desk"]
+    assert await c.type("/search lost") == ["nothing found for lost"]
+    assert await c.type('/search " OR *\x1b') == [r'nothing found for " OR *\x1b']
+    assert await c.type("/search " + "x" * 201) == ["this search has 201 characters; at most 200 are allowed"]
+
+
+async def test_a_store_that_cannot_answer_is_mentioned() -> None:
+    c = await Console.open()
+    assert c.desk.answer("/history", NOW) == []
+    (lookup,) = c.house.hub.lookups
+    lookup.failed("the disk is gone")
+    assert c.shown == ["nothing can be shown: the disk is gone"]
 
 
 async def test_stats() -> None:
-    c = await console("John", "Mary")
+    c = await Console.open("John", "Mary")
     await c.house.send("Mary", Leave())
     c.house.told.clear()
     size = c.house.hub.journal.size
@@ -284,7 +309,7 @@ async def test_stats() -> None:
 
 
 async def test_motd() -> None:
-    c = await console()
+    c = await Console.open()
     assert await c.type("/motd") == ["there is no message of the day; /motd TEXT sets one"]
     assert await c.type("/motd be kind\nor else") == ["the message of the day is set"]
     assert await c.type("/motd") == [r"the message of the day: be kind\nor else"]
@@ -293,28 +318,32 @@ async def test_motd() -> None:
 
 
 async def test_help_lists_every_command_within_80_columns() -> None:
-    c = await console()
+    c = await Console.open()
     lines = await c.type("/help")
     assert [line.split()[0] for line in lines] == [command.name for command in TABLE]
     assert max(map(len, lines)) < 80
 
 
 async def test_help_on_one_command() -> None:
-    c = await console()
+    c = await Console.open()
     assert await c.type("/help who") == ["/who: who is here"]
     assert (await c.type("/help /BAN"))[1].startswith("A duration is 30m")
+    for name in ("history", "search"):
+        assert (await c.type(f"/help {name}"))[1].endswith(
+            "Direct messages are between two people, and not shown here."
+        )
     assert await c.type("/help bam") == ["there is no command /bam; did you mean /ban?"]
 
 
 async def test_quit() -> None:
-    c = await console()
+    c = await Console.open()
     assert await c.type("/quit") == []
     assert c.quits == 1
     assert c.desk.ended
 
 
 async def test_what_tab_offers() -> None:
-    c = await console("John", "Joan", "Mary")
+    c = await Console.open("John", "Joan", "Mary")
     await c.type("/kick Joan")
     await c.type("/ban Eve")
     offers = c.desk.offers
@@ -325,14 +354,23 @@ async def test_what_tab_offers() -> None:
     assert offers("/kick John j", NOW) == []
     assert offers("/unban ", NOW) == ["eve"]
     assert offers("/help /q", NOW) == ["/quit"]
-    assert offers("/mail ", NOW) == ["retry"]
+    assert offers("/kick  j", NOW) == ["John ", "Joan "]
+    assert offers("/mail ", NOW) == ["retry ", "drop "]
     assert offers("/who ", NOW) == []
+    assert offers("/nothing ", NOW) == []
 
 
 async def test_a_fault_in_a_command_is_logged_and_the_next_one_works(caplog: pytest.LogCaptureFixture) -> None:
-    c = await console()
-    desk = Desk(c.house.operator, c._quit, NOW, memory=lambda: 1 // 0)
+    c = await Console.open()
+    desk = Desk(c.house.operator, c.shown.extend, c._quit, NOW, memory=lambda: 1 // 0)
     assert desk.answer("/stats", NOW) == []
     assert "in the command /stats" in caplog.text
     assert "ZeroDivisionError" in caplog.text
     assert desk.answer("/who", NOW) == ["nobody is here"]
+
+
+async def test_a_fault_in_what_is_shown_later_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    c = await Console.open()
+    c.desk.show(str(1 // number) for number in (1, 0))
+    assert c.shown == []
+    assert "in what a command says later" in caplog.text

@@ -17,6 +17,7 @@ from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
 
+from chatmail.core.wire import Say
 from chatmail.server.console import Console, lines_of
 from chatmail.server.faces import WAITING_MAX, Pipe, Terminal, Writer
 from tests.server.house import NOW, House
@@ -236,6 +237,19 @@ async def test_a_history_that_cannot_be_kept_is_mentioned(tmp_path: Path) -> Non
         assert operator.screen.lines[0].startswith("what you type is not kept for next time:")
 
 
+async def test_what_was_said_is_shown_above_a_half_typed_line_when_the_store_has_found_it() -> None:
+    async with at_terminal("John") as operator:
+        await operator.house.send("John", Say(text="hello\n12:00 Mary: \x1b[2J " + "long " * 15))
+        operator.keys.send_text("/history\r/broadc")
+        await operator.screen.shows(ends("chatmail> /history", "chatmail> /broadc"))
+        await operator.house.settle()
+        await operator.screen.shows(ends("│ long long long long", "chatmail> /broadc"))
+        head, first, second = operator.screen.lines[-5:-2]
+        assert head == "the last thing said"
+        assert first.endswith(" John: hello")
+        assert second == r"│ 12:00 Mary: \x1b[2J " + "long " * 10 + "long"
+
+
 # Logging.
 
 
@@ -301,6 +315,20 @@ async def test_commands_from_a_pipe_are_answered_and_its_end_ends_nothing() -> N
             "people chat on",
             r"ERROR: mail to a\nb",
         ]
+
+
+async def test_what_was_said_is_shown_in_a_pipe_too() -> None:
+    house = await House.open("John")
+    await house.send("John", Say(text="hello\n12:00 Mary: bye"))
+    with piped() as (console, commands, lines):
+        commands.write(b"/search hello\n/search bye bye\n/bans\n")
+        commands.close()
+        with console.logging():
+            assert await run(console, house) == []
+            await house.settle()
+        banned, head, first, *rest = taken(lines)
+        assert (banned, head, first[-12:]) == ("nobody is banned", "1 found for hello", " John: hello")
+        assert rest == ["│ 12:00 Mary: bye", "1 found for bye bye", first, "│ 12:00 Mary: bye"]
 
 
 async def test_quit_from_a_pipe_leaves_the_rest_unread() -> None:

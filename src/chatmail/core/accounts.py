@@ -1,4 +1,4 @@
-"""Who is known here: accounts by name, the tokens that prove whose they are, and who is banned.
+"""Who is known here: accounts by name, and the tokens that prove whose they are.
 
 A name belongs to the address that first took it. Names are compared folded (NFKC and casefold); one whose look-alike
 skeleton (UTS 39) is taken cannot be taken either.
@@ -7,12 +7,11 @@ skeleton (UTS 39) is taken cannot be taken either.
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
-from ipaddress import ip_address
 
 from msgspec import UNSET, UnsetType
 
-from chatmail.core.names import NAME_MAX, closest, fold, same_email, skeleton
-from chatmail.core.records import Account, Ban
+from chatmail.core.names import NAME_MAX, closest, fold, skeleton
+from chatmail.core.records import Account
 from chatmail.core.wire import Code, Refused
 
 SEARCHED_MAX = 1_000
@@ -105,38 +104,3 @@ class Accounts:
 
     def _signature(self, claim: str) -> str:
         return urlsafe_b64encode(hmac.digest(self._secret, claim.encode(), "sha256")).decode().rstrip("=")
-
-
-class Bans:
-    """Who may not come in: folded names, addresses, IP addresses."""
-
-    def __init__(self, bans: Iterable[Ban]) -> None:
-        self._bans = {ban.what: ban for ban in bans}
-
-    @staticmethod
-    def key(what: str) -> str:
-        """What is banned, in the form in which it is compared: a name, an email address or an IP address."""
-        try:
-            return str(ip_address(what))
-        except ValueError:
-            return same_email(what) if "@" in what else fold(what)
-
-    def add(self, ban: Ban) -> None:
-        """Take in a ban that is in the store."""
-        self._bans[ban.what] = ban
-
-    def remove(self, what: str) -> None:
-        """Lift one, if it was not lifted yet."""
-        self._bans.pop(what, None)
-
-    def current(self, now: float) -> list[Ban]:
-        """Those that hold now, oldest first."""
-        return [ban for ban in self._bans.values() if ban.until is None or now < ban.until]
-
-    def find(self, now: float, *whats: str) -> Ban | None:
-        """The ban that holds now against any of these names and addresses."""
-        for what in whats:
-            ban = self._bans.get(self.key(what))
-            if ban is not None and (ban.until is None or now < ban.until):
-                return ban
-        return None

@@ -54,7 +54,7 @@ class _Box:
         self.waiting: deque[Mail] = deque()
         self.made: deque[float] = deque(maxlen=PER_DAY)
         self.letters: dict[str, Letter] = {}  # by Message-ID; more than one only where a dead one was revived
-        self.busy = False  # a draft or letter of it is in somebody's hands
+        self.taken: Draft | Letter | None = None  # in somebody's hands
         self.due: float | None = None
 
     def next_letter(self) -> Letter | None:
@@ -103,9 +103,25 @@ class Digest:
         """How many texts wait in all."""
         return sum(map(len, self._boxes.values()))
 
+    def oldest(self) -> Mail | None:
+        """Of the texts that wait, the one that was written first."""
+        first = [box.waiting[0] for box in self._boxes.values() if box.waiting]
+        first += [letter.mails[0] for letter in self.letters() if letter.mails]
+        return min(first, key=lambda mail: mail.seq, default=None)
+
     def letters(self) -> list[Letter]:
         """The letters that are on their way, or will be tried again."""
         return [box.letters[message_id] for message_id, box in self._flying.items()]
+
+    def letter(self, message_id: str) -> Letter | None:
+        """The one of these with this Message-ID."""
+        box = self._flying.get(message_id)
+        return None if box is None else box.letters[message_id]
+
+    def is_taken(self, letter: Letter) -> bool:
+        """Whether this letter is in somebody's hands, who may have sent it already."""
+        taken = self._flying[letter.message_id].taken
+        return isinstance(taken, Letter) and taken.message_id == letter.message_id
 
     def restore(self, mails: Iterable[tuple[Mail, str]], letters: Iterable[Letter]) -> None:
         """Take up what the store held: mails with their addresses, letters (oldest first)."""
@@ -122,7 +138,7 @@ class Digest:
         """Put a mail into its box: ``queued`` goes out at once, ``held`` waits for its window."""
         box = self._box(address)
         box.waiting.append(mail)
-        free = not box.letters and not box.busy
+        free = not box.letters and box.taken is None
         if free:
             self._schedule(box, address)
         at_once = free and next_free(box.made, self._window) <= now
@@ -147,7 +163,7 @@ class Digest:
             box.due = None
             job = box.next_letter() or self._draft(box, address, now)
             if job is not None:
-                box.busy = True
+                box.taken = job
                 return job
             if box.waiting:
                 self._wake(box, address, now + max(1.0, self._window))
@@ -177,19 +193,20 @@ class Digest:
         """The store has this letter, made from a draft that was taken."""
         box = self._box(letter.address)
         box.made.append(letter.made)
+        box.taken = letter
         self._fly(box, letter)
 
     def thaw(self, draft: Draft, now: float) -> None:
         """The store would not have the letter: its mails wait again, for a window or until the next one comes."""
         box = self._box(draft.address)
         box.waiting.extendleft(reversed(draft.mails))
-        box.busy = False
+        box.taken = None
         self._wake(box, draft.address, now + max(1.0, self._window))
 
     def outcome(self, letter: Letter, outcome: Outcome, now: float) -> Letter:
         """How sending went; the letter as it is from now on: sent, failed, or waiting for its next try."""
         box = self._flying[letter.message_id]
-        box.busy = False
+        box.taken = None
         due = now + min(RETRY_MIN * 2 ** min(letter.tries, 30), RETRY_MAX)
         match outcome.fate:
             case Fate.SENT | Fate.SAVED:
@@ -210,6 +227,12 @@ class Digest:
         self._fly(self._flying[letter.message_id], replace(letter, due=now))
         self._schedule(self._flying[letter.message_id], letter.address)
 
+    def drop(self, letter: Letter) -> None:
+        """Give up a letter that nobody has taken; what waits behind it goes on."""
+        box = self._flying.pop(letter.message_id)
+        del box.letters[letter.message_id]
+        self._schedule(box, letter.address)
+
     def revive(self, letter: Letter, now: float) -> Letter:
         """Send a letter after all that had failed for good; as it is from now on."""
         letter = replace(letter, state="waiting", tries=0, due=now, expires=now + LETTER_LIFE)
@@ -225,12 +248,14 @@ class Digest:
     def _schedule(self, box: _Box, address: str) -> None:
         """Wake up for this box when something of it is due; not while it is in somebody's hands, who will report."""
         letter = box.next_letter()
-        if box.busy:
+        if box.taken is not None:
             return
         if letter is not None:
             self._wake(box, address, letter.due)
         elif box.waiting:
             self._wake(box, address, next_free(box.made, self._window))
+        else:
+            box.due = None
 
     def _wake(self, box: _Box, address: str, when: float) -> None:
         """Wake up for this box at this time, and not at any time said before."""

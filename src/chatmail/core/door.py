@@ -5,14 +5,15 @@ in use at this moment is the hub's to say.
 """
 
 from collections import Counter
-from ipaddress import ip_address
 from random import Random
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from chatmail.core.accounts import Accounts, Bans
+from chatmail.core.accounts import Accounts
+from chatmail.core.bans import Bans
 from chatmail.core.codes import Challenge, Codes
+from chatmail.core.hosts import is_loopback, origin_of
 from chatmail.core.limits import Limits
 from chatmail.core.names import BadEmail, BadName, check_email, check_name, same_email
 from chatmail.core.records import Account, Ban
@@ -34,14 +35,6 @@ class Entrant(Struct, frozen=True, kw_only=True):
     proven: bool = False
 
 
-def is_loopback(host: str) -> bool:
-    """Whether this peer is on this machine; limits by host do not count there."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class Door:
     """Decides about connections and joins; every refusal is a ``Refused`` with a sentence for the person."""
 
@@ -57,7 +50,7 @@ class Door:
             per_host=limits.codes_per_host,
         )
         self._connected = 0
-        self._outside: Counter[str] = Counter()  # hosts of connections that have not joined
+        self._outside: Counter[str] = Counter()  # origins of connections that have not joined
         self._inside: Counter[str] = Counter()
 
     def knock(self, host: str, now: float) -> None:
@@ -69,27 +62,31 @@ class Door:
         if self._connected >= limits.max_clients:
             text = f"this server is full: {limits.max_clients:,} people are connected; try again later"
             raise Refused(Code.SERVER_FULL, text, final=True)
-        if self._outside[host] >= limits.unjoined_per_ip and not is_loopback(host):
-            text = f"{limits.unjoined_per_ip} connections from {host} have not joined yet; let those join or end first"
+        origin = origin_of(host)
+        if self._outside[origin] >= limits.unjoined_per_ip and not is_loopback(host):
+            text = (
+                f"{limits.unjoined_per_ip} connections from {origin} have not joined yet; let those join or end first"
+            )
             raise Refused(Code.SERVER_FULL, text, final=True)
         self._connected += 1
-        self._outside[host] += 1
+        self._outside[origin] += 1
 
     def enter(self, host: str) -> None:
         """A connection of this host has joined."""
-        self._less(self._outside, host)
-        self._inside[host] += 1
+        origin = origin_of(host)
+        self._less(self._outside, origin)
+        self._inside[origin] += 1
 
     def depart(self, host: str, *, joined: bool) -> None:
         """A connection of this host has ended."""
         self._connected -= 1
-        self._less(self._inside if joined else self._outside, host)
+        self._less(self._inside if joined else self._outside, origin_of(host))
 
     @staticmethod
-    def _less(counter: Counter[str], host: str) -> None:
-        counter[host] -= 1
-        if not counter[host]:
-            del counter[host]
+    def _less(counter: Counter[str], origin: str) -> None:
+        counter[origin] -= 1
+        if not counter[origin]:
+            del counter[origin]
 
     def examine(self, join: Join, host: str, now: float) -> Entrant:
         """Judge a join by its name, address and token; raises Refused.
@@ -111,8 +108,9 @@ class Door:
         if not self._allowed(email):
             text = f"{email} may not join here; ask the operator to allow it"
             raise Refused(Code.NOT_ALLOWED, text, field="email")
-        if self._inside[host] >= self.limits.max_per_ip and not is_loopback(host):
-            text = f"{self.limits.max_per_ip} people from {host} are here already; try again later"
+        origin = origin_of(host)
+        if self._inside[origin] >= self.limits.max_per_ip and not is_loopback(host):
+            text = f"as many people as may ({self.limits.max_per_ip}) are here from {origin}; try again later"
             raise Refused(Code.SERVER_FULL, text, final=True)
         account = self.accounts.find(name)
         if account is None:
@@ -139,7 +137,7 @@ class Door:
 
     def challenge(self, session: Session, join: Join, entrant: Entrant, now: float) -> Challenge:
         """Give out a code for this join; raises Refused when the address has had enough of them."""
-        challenge = self.codes.issue(join, entrant.email, session.host, now)
+        challenge = self.codes.issue(join, entrant.email, origin_of(session.host), now)
         if challenge is None:
             text = (
                 f"enough codes went to {entrant.email}, or were asked for from {session.host}, within the hour;"

@@ -22,8 +22,10 @@ from typing import Any
 from msgspec import UNSET
 
 from chatmail.core import entrance, talk, wire
-from chatmail.core.accounts import Accounts, Bans
+from chatmail.core.accounts import Accounts
+from chatmail.core.bans import Bans
 from chatmail.core.door import Door
+from chatmail.core.hosts import host_of
 from chatmail.core.ids import Ids
 from chatmail.core.journal import Journal, Lagged
 from chatmail.core.limits import Limits
@@ -109,6 +111,7 @@ class Hub:
 
         Raises Refused where there is no room: answer with its frame and close.
         """
+        host = host_of(host)
         self.door.knock(host, now)
         session = Session(host, now, now + self.limits.join_time)
         self.sessions.add(session)

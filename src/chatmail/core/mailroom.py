@@ -193,3 +193,28 @@ class Mailroom:
             self._hub.submit(Change(rows=(revived,), must=True))
         self._post()
         return len(waiting) + len(dead)
+
+    def drop(self, message_id: str) -> None:
+        """Give up a letter that is dead or waits for its next try; raises Refused for any other.
+
+        Its authors are told, and the operator, once the store has let go of it.
+        """
+        dead = self.dead.pop(message_id, None)
+        letter = dead or self.digest.letter(message_id)
+        if letter is None:
+            raise Refused(Code.UNAVAILABLE, "there is no such letter any more; /mail shows those there are")
+        if dead is None:
+            if self.digest.is_taken(letter):
+                text = f"mail to {letter.address} is being sent just now; it can be dropped if that does not work"
+                raise Refused(Code.UNAVAILABLE, text)
+            self.digest.drop(letter)
+        address = letter.address
+        unreported = letter.mails if dead is None else ()
+
+        def stored(_: int | None) -> None:
+            for mail in unreported:
+                self._report(mail, "failed", "the operator of this chat dropped it")
+            self._hub.tell(f"mail to {address} is dropped")
+
+        self._hub.submit(Change(rows=(Gone(table="letter", key=message_id),), then=stored, must=True))
+        self._post()

@@ -8,12 +8,25 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from chatmail.core.accounts import Bans
+from chatmail.core.bans import Bans
 from chatmail.core.hub import Hub
 from chatmail.core.people import FORGOTTEN, Presence
 from chatmail.core.people import banned as banned_for
-from chatmail.core.records import Account, Ban, Change, Entry, Gone, Letter, Motd, Row
-from chatmail.core.wire import REASON_MAX, TEXT_MAX, Code, Refused, stamp, unfit_text
+from chatmail.core.records import (
+    Account,
+    Ban,
+    Change,
+    Entry,
+    Found,
+    Gone,
+    Letter,
+    Lookup,
+    Mail,
+    Motd,
+    Query,
+    Row,
+)
+from chatmail.core.wire import REASON_MAX, TEXT_MAX, WORDS_MAX, Code, Refused, stamp, unfit_text
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -164,9 +177,30 @@ class Operator:
         """The letters on their way, and those that failed for good."""
         return self._hub.mailroom.digest.letters(), list(self._hub.mailroom.dead.values())
 
-    def retry(self, now: float) -> int:
-        """Try all letters again now, the dead ones too; how many those are."""
-        return self._hub.mailroom.retry(now)
+    def oldest_mail(self) -> Mail | None:
+        """Of the messages that wait to be mailed, the one that has waited longest."""
+        return self._hub.mailroom.digest.oldest()
+
+    def retry(self, now: float, message_id: str | None = None) -> int:
+        """Try letters again now, the dead ones too: all, or the one with this Message-ID. How many those are."""
+        return self._hub.mailroom.retry(now, message_id)
+
+    def drop(self, message_id: str) -> None:
+        """Give up a letter that failed for good, or waits for its next try; its authors are told."""
+        self._hub.mailroom.drop(message_id)
+
+    def look_back(
+        self, count: int, words: str | None, then: Callable[[Found], None], failed: Callable[[str], None]
+    ) -> None:
+        """Ask for the newest things said to all (with these words in them); one of the two is called later.
+
+        Direct messages are between two people: nobody else sees them, not even here.
+        """
+        wrong = unfit_text(words, WORDS_MAX, "search") if words is not None else None
+        if wrong is not None:
+            raise wrong
+        query = Query(account=None, floor=0, before=self._hub.journal.last + 1, count=count, words=words)
+        self._hub.look_up(Lookup(query=query, then=then, failed=failed))
 
     def figures(self) -> Figures:
         """The state of the house in numbers."""

@@ -1,72 +1,39 @@
 """The operator's commands: one table, and what each of them does and answers. Pure.
 
-What takes the store a moment (a ban, a broadcast) has no answer here: it is told, like everything that happens, when it
-is done.
+What takes the store a moment has no answer here. A ban or a broadcast is told, like everything that happens, when it is
+done; what was said is shown when the store has found it.
 """
 
+import re
 import resource
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from ipaddress import ip_address
-from typing import Literal
 
-from msgspec import Struct
-
-from chatmail.core.accounts import Bans
+from chatmail.core.bans import Bans
 from chatmail.core.names import BadEmail, BadName, check_email, check_name
-from chatmail.core.operator import Operator, Profile
-from chatmail.core.records import Ban, Letter
-from chatmail.core.wire import Refused
-from chatmail.server.lines import DAY, clip, clock_time, moment, parse_span, several, size, span, table
+from chatmail.core.operator import Profile
+from chatmail.core.records import Ban, Entry, Found
+from chatmail.core.wire import COUNT, COUNT_MAX, Refused
+from chatmail.server.command import QUOTED_MAX, Command, House, Mistake
+from chatmail.server.lines import DAY, clip, moment, parse_span, several, size, span, table
+from chatmail.server.mail_commands import MAIL
+from chatmail.terminal.text import paragraph, plain
 
 BAN_MAX = 10 * 366 * DAY
 """A ban for longer than this, in seconds, had better be one for good."""
-QUOTED_MAX = 40
 REASON_SHOWN = 24
 """So much of a reason for being away fits into a row of /who; /whois shows all of it."""
 CLEAR = "-"
 """As the message of the day: none."""
-
-
-class Mistake(Exception):  # noqa: N818 - an answer, not a fault
-    """The line can't be done; ``str()`` says why, and what would do."""
-
-
-class Command(Struct, frozen=True):
-    """One line of the table.
-
-    ``words``: how many may follow the name, at least and at most (None: any number). ``offers``: what Tab completes
-    the first of them with. ``prose``: whether they may run over several lines. ``more``: what ``/help`` adds.
-    """
-
-    name: str
-    usage: str
-    help: str
-    words: tuple[int, int | None]
-    run: "Callable[[House, str, float], Iterable[str]]"
-    offers: Literal["", "people", "bans", "commands", "retry"] = ""
-    prose: bool = False
-    more: str = ""
+_PRIVATE = "Direct messages are between two people, and not shown here."
 
 
 def peak_memory() -> int:
     """The most memory this process ever had, in bytes (getrusage(2) counts in KiB, but in bytes on macOS)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-class House(Struct, frozen=True):
-    """What the commands work on.
-
-    ``quit`` ends the server; ``started`` is when it started, in seconds since the epoch; ``memory`` tells how much it
-    has needed, in bytes.
-    """
-
-    operator: Operator
-    quit: Callable[[], None]
-    started: float
-    memory: Callable[[], int]
 
 
 def find(word: str) -> Command:
@@ -191,36 +158,51 @@ def _ban_words(ban: Ban, now: float) -> str:
     return f"{ban.what}, {until}" + (f": {ban.reason}" if ban.reason else "")
 
 
-# Mail, and the house.
+# What was said.
 
 
-def _mail(house: House, rest: str, now: float) -> Iterable[str]:
-    if rest:
-        if rest.casefold() != "retry":
-            raise Mistake(f"use {BY_NAME['/mail'].usage}: {BY_NAME['/mail'].help}")
-        count = house.operator.retry(now)
-        return [f"trying {several(count, 'letter')} again" if count else "there is no letter to try again"]
-    figures = house.operator.figures()
-    going, dead = house.operator.letters()
-    waiting = f"{several(figures.mails_waiting, 'message')} waiting to be mailed"
-    lines = [f"{waiting}, {several(figures.mails_sent, 'mail')} sent, {len(dead):,} failed"]
-    if going or dead:
-        letters = [_letter(letter, now) for letter in going] + [_letter(letter, now) for letter in dead]
-        lines += table(("TO", "HOLDS", "STATE", "THE MAIL SERVER SAID"), *letters)
-    if dead:
-        lines.append("/mail retry tries them all again")
-    return lines
+def _history(house: House, rest: str, now: float) -> Iterable[str]:
+    if rest and not (re.fullmatch("[0-9]{1,3}", rest) and 1 <= int(rest) <= COUNT_MAX):
+        raise Mistake(f"{rest[:QUOTED_MAX]} is no number from 1 to {COUNT_MAX}")
+    count = int(rest or COUNT)
+
+    def head(found: int) -> str:
+        last = "the last thing" if found == 1 else f"the last {found:,} things"
+        return f"{last} said" if found else "nothing has been said"
+
+    more = f"there is more; /history {COUNT_MAX} goes further back" if count < COUNT_MAX else "there is more"
+    _look_back(house, count, None, now, head, more)
+    return ()
 
 
-def _letter(letter: Letter, now: float) -> tuple[str, str, str, str]:
-    holds = several(len(letter.mails), "message") if letter.mails else "a code"
-    if letter.state == "failed":
-        state = f"failed, {moment(letter.made, now)}"
-    elif letter.tries and letter.due > now:
-        state = f"try {letter.tries + 1} at {clock_time(letter.due)}"
-    else:
-        state = "on its way"
-    return letter.address, holds, state, letter.reply
+def _search(house: House, rest: str, now: float) -> Iterable[str]:
+    def head(found: int) -> str:
+        return f"{found or 'nothing'} found for {rest}"
+
+    _look_back(house, COUNT_MAX, rest, now, head, "there is more; more words find less")
+    return ()
+
+
+def _look_back(house: House, count: int, words: str | None, now: float, head: Callable[[int], str], more: str) -> None:
+    def lines(found: Found) -> Iterator[str]:
+        yield head(len(found.entries))
+        for _, entry in found.entries:
+            yield from _said(entry, now)
+        if found.more:
+            yield more
+
+    house.operator.look_back(
+        count, words, lambda found: house.show(lines(found)), lambda why: house.show([f"nothing can be shown: {why}"])
+    )
+
+
+def _said(entry: Entry, now: float) -> list[str]:
+    """An entry as lines, of which all but the first are marked."""
+    who = "!! notice" if entry.kind == "notice" else entry.sender
+    return f"{moment(entry.time.timestamp(), now)} {who}: {plain(paragraph(entry.text))}".split("\n")
+
+
+# The house.
 
 
 def _stats(house: House, rest: str, now: float) -> Iterable[str]:  # noqa: ARG001
@@ -255,35 +237,55 @@ def _quit(house: House, rest: str, now: float) -> Iterable[str]:  # noqa: ARG001
     return ()
 
 
+# What Tab offers.
+
+
+def _people(house: House, words: Sequence[str], now: float) -> Iterable[str]:  # noqa: ARG001 - offers are called alike
+    return [f"{name} " for name in house.operator.names()]
+
+
+def _banned(house: House, words: Sequence[str], now: float) -> Iterable[str]:  # noqa: ARG001
+    return [ban.what for ban in house.operator.bans(now)]
+
+
+def _names(house: House, words: Sequence[str], now: float) -> Iterable[str]:  # noqa: ARG001
+    return [command.name for command in TABLE]
+
+
 TABLE = (
     Command("/broadcast", "/broadcast TEXT", "say something to everybody", (1, None), _broadcast, prose=True),
     Command(
-        "/kick", "/kick NAME [REASON]", "close somebody's connection", (1, None), _kick, "people",
+        "/kick", "/kick NAME [REASON]", "close somebody's connection", (1, None), _kick, (_people,),
         more="They may come back at once; /ban keeps them out. They are told the reason.",
     ),
     Command(
-        "/ban", "/ban NAME|ADDRESS|IP [DURATION] [REASON]", "keep somebody out", (1, None), _ban, "people",
+        "/ban", "/ban NAME|ADDRESS|IP [DURATION] [REASON]", "keep somebody out", (1, None), _ban, (_people,),
         more="A duration is 30m, 2h, 7d, 1w or 1d12h; without one it is for good. Who is here must go. "
         "A reason can't begin with a digit.",
     ),
-    Command("/unban", "/unban NAME|ADDRESS|IP", "let them in again", (1, 1), _unban, "bans"),
+    Command("/unban", "/unban NAME|ADDRESS|IP", "let them in again", (1, 1), _unban, (_banned,)),
     Command("/bans", "/bans", "who is banned, and until when", (0, 0), _bans),
     Command("/who", "/who", "who is here", (0, 0), _who),
-    Command("/whois", "/whois NAME", "what is known of somebody", (1, 1), _whois, "people"),
+    Command("/whois", "/whois NAME", "what is known of somebody", (1, 1), _whois, (_people,)),
     Command(
-        "/forget", "/forget NAME", "delete an account", (1, 1), _forget, "people",
+        "/forget", "/forget NAME", "delete an account", (1, 1), _forget, (_people,),
         more="The name is free for another address then, and mail that still waits for its person is dropped.",
     ),
+    MAIL,
     Command(
-        "/mail", "/mail [retry]", "mail on its way, and failed", (0, 1), _mail, "retry",
-        more="/mail retry tries it all again now.",
+        "/history", "/history [N]", "the last things said", (0, 1), _history,
+        more=f"Without a number the last {COUNT}, at most {COUNT_MAX}. {_PRIVATE}",
+    ),
+    Command(
+        "/search", "/search WORDS", "what was said with all these words", (1, None), _search,
+        more=f"What holds them all, or words that begin so; the last {COUNT_MAX} at most. {_PRIVATE}",
     ),
     Command("/stats", "/stats", "the server in numbers", (0, 0), _stats),
     Command(
         "/motd", "/motd [TEXT]", f"the message of the day; {CLEAR} for none", (0, None), _motd, prose=True,
         more=f"Everybody is shown it when they come in. /motd shows it, /motd {CLEAR} means that there is none.",
     ),
-    Command("/help", "/help [COMMAND]", "this list, or more about a command", (0, 1), _help, "commands"),
+    Command("/help", "/help [COMMAND]", "this list, or more about a command", (0, 1), _help, (_names,)),
     Command("/quit", "/quit", "end the server (so does Ctrl-D)", (0, 0), _quit),
 )  # fmt: skip
 
@@ -292,7 +294,8 @@ BY_NAME = {command.name: command for command in TABLE}
 _ELSEWHERE = {
     "/say": "/broadcast", "/wall": "/broadcast", "/announce": "/broadcast", "/notice": "/broadcast",
     "/names": "/who", "/users": "/who", "/list": "/who", "/people": "/who", "/pardon": "/unban", "/banlist": "/bans",
-    "/delete": "/forget", "/remove": "/forget", "/queue": "/mail", "/retry": "/mail", "/status": "/stats",
+    "/delete": "/forget", "/remove": "/forget", "/queue": "/mail", "/retry": "/mail", "/drop": "/mail",
+    "/log": "/history", "/last": "/history", "/find": "/search", "/grep": "/search", "/status": "/stats",
     "/uptime": "/stats", "/exit": "/quit", "/stop": "/quit", "/shutdown": "/quit", "/q": "/quit", "/?": "/help",
     "/commands": "/help",
 }  # fmt: skip

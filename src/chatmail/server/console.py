@@ -7,7 +7,7 @@ for what is serious, and foreign characters escaped. ``run`` answers what is typ
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -65,7 +65,11 @@ class Console:
 
         ``clock`` tells the seconds since the epoch.
         """
-        await self._face.run(Desk(operator, quit, clock()), clock)
+
+        def show(lines: Iterable[str]) -> None:
+            self._face.show(map(Line, lines))
+
+        await self._face.run(Desk(operator, show, quit, clock()), clock)
 
 
 def _find_face() -> Face:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 
 from chatmail.core.operator import Operator
 from chatmail.core.wire import Refused
-from chatmail.server.commands import BY_NAME, QUOTED_MAX, TABLE, Command, House, Mistake, find, peak_memory
+from chatmail.server.command import QUOTED_MAX, House, Mistake
+from chatmail.server.commands import BY_NAME, TABLE, find, peak_memory
 from chatmail.terminal.text import harmless
 
 _log = logging.getLogger(__name__)
@@ -19,6 +20,7 @@ class Desk:
 
     Args:
         operator: does what they ask for.
+        show: shows what a command has to say later, harmless for a terminal.
         quit: ends the server.
         started: when the server started, in seconds since the epoch.
         memory: tells how much memory it has needed, in bytes.
@@ -27,19 +29,30 @@ class Desk:
     def __init__(
         self,
         operator: Operator,
+        show: Callable[[Iterable[str]], None],
         quit: Callable[[], None],
         started: float,
         memory: Callable[[], int] = peak_memory,
     ) -> None:
         self.ended = False
         """The server was asked to end: no more lines are wanted."""
+        self._show = show
         self._quit = quit
-        self._house = House(operator, self.quit, started, memory)
+        self._house = House(operator, self.show, self.quit, started, memory)
 
     def quit(self) -> None:
         """Ask the server to end."""
         self.ended = True
         self._quit()
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Show what a command has to say later."""
+        try:
+            shown = list(map(harmless, lines))
+        except Exception:
+            _log.exception("a fault of this server, in what a command says later")
+        else:
+            self._show(shown)
 
     def answer(self, line: str, now: float) -> list[str]:
         """Do what the line asks for; what there is to say at once, harmless for a terminal."""
@@ -66,7 +79,7 @@ class Desk:
             raise Mistake(f"nothing is done: {command.name} is one line, and this has several")
         least, most = command.words
         if not least <= len(rest.split()) <= (len(rest) if most is None else most):
-            raise Mistake(f"use {command.usage}: {command.help}")
+            raise command.misused()
         return command.run(self._house, rest, now)
 
     def offers(self, before: str, now: float) -> list[str]:
@@ -75,19 +88,8 @@ class Desk:
         if not words:
             return [f"{command.name} " for command in TABLE if before and command.name.startswith(begun.casefold())]
         command = BY_NAME.get(words[0].casefold())
-        if command is None or any(words[1:]):
+        earlier = list(filter(None, words[1:]))
+        if command is None or len(earlier) >= len(command.offers):
             return []
-        return [offer for offer in self._offers(command, now) if offer.casefold().startswith(begun.casefold())]
-
-    def _offers(self, command: Command, now: float) -> list[str]:
-        match command.offers:
-            case "people":
-                return [f"{name} " for name in self._house.operator.names()]
-            case "bans":
-                return [ban.what for ban in self._house.operator.bans(now)]
-            case "commands":
-                return [command.name for command in TABLE]
-            case "retry":
-                return ["retry"]
-            case "":
-                return []
+        offers = command.offers[len(earlier)](self._house, earlier, now)
+        return [offer for offer in offers if offer.casefold().startswith(begun.casefold())]
