@@ -7,7 +7,8 @@
         assert first.to == ["mary@example.org"]
 
 Everything is awaited: ``received`` for mails that were taken, ``reached`` for a command that came in, whatever its
-answer. What does not come within PATIENCE is a failure.
+answer, ``until`` for anything else. What does not come within PATIENCE is a failure. ``at`` calls something at a moment
+in the middle of a mail.
 """
 
 import asyncio
@@ -38,9 +39,14 @@ class Special(Enum):
 
 
 OK, HANG, DROP = Special.OK, Special.HANG, Special.DROP
-Answer = str | Special
+TAKEN = "250 2.0.0 OK: queued"
+Answer = str | Special | asyncio.Event
+"""A reply; or, for an event, the usual one, but not before it is set."""
 Command = Literal["CONNECT", "EHLO", "AUTH", "MAIL", "RCPT", "DATA"]
 """Where an answer may be scripted; the one to DATA is the one after the final dot."""
+Moment = Literal["in part", "taken", "answered"]
+"""Of one mail: some of its lines have come, and no more ever will; or all, and there will be no answer; or all, and the
+answer has just gone out."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class MailServer:
         self.mails: list[Received] = []
         self.commands: Counter[str] = Counter()
         self._answers: dict[str, deque[Answer]] = {}
+        self._moments: dict[Moment, Callable[[], object]] = {}
         self._change = asyncio.Condition()
         self._sessions: set[_Session] = set()
         self._server: asyncio.Server | None = None
@@ -98,18 +105,22 @@ class MailServer:
         """Answer the next times this command comes with these, then as usual again."""
         self._answers.setdefault(command, deque()).extend(answers)
 
+    def at(self, moment: Moment, do: Callable[[], object]) -> None:
+        """Call this once, the next time a mail is so far."""
+        self._moments[moment] = do
+
     async def received(self, count: int) -> list[Received]:
         """All mails taken so far, once there are so many."""
-        await self._until(lambda: len(self.mails) >= count)
+        await self.until(lambda: len(self.mails) >= count)
         return list(self.mails)
 
     async def reached(self, command: Command, count: int = 1) -> None:
         """Once this command has come so many times, whatever was answered."""
-        await self._until(lambda: self.commands[command] >= count)
+        await self.until(lambda: self.commands[command] >= count)
 
     async def idle(self) -> None:
         """Once no connection is open."""
-        await self._until(lambda: not self._sessions)
+        await self.until(lambda: not self._sessions)
 
     def hang_up(self) -> None:
         """Close all connections from this side, as a server does that has waited long enough."""
@@ -130,7 +141,8 @@ class MailServer:
         await self.idle()
         await self._server.wait_closed()
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Once this holds; it is asked again after whatever happens here."""
         async with asyncio.timeout(PATIENCE), self._change:
             await self._change.wait_for(condition)
 
@@ -146,11 +158,21 @@ class MailServer:
         answer = answers.popleft() if answers else OK
         if isinstance(answer, str):
             return answer.encode()
+        if isinstance(answer, asyncio.Event):
+            await answer.wait()
+            return MISSING
         if answer is DROP:
             session.close()
         if answer is not OK:
             await asyncio.get_running_loop().create_future()  # until the connection's end cancels it
         return MISSING
+
+    def _is(self, moment: Moment) -> bool:
+        """Do what is to be done at this moment, if anything; whether it was."""
+        do = self._moments.pop(moment, None)
+        if do is not None:
+            do()
+        return do is not None
 
 
 class _Handler:
@@ -199,14 +221,18 @@ class _Handler:
         mail = Received(envelope.mail_from, list(envelope.rcpt_tos), bytes(envelope.content), tls, user)
         self._mail.mails.append(mail)
         await self._mail._changed()
-        return "250 2.0.0 OK: queued"
+        if self._mail._is("taken"):
+            await asyncio.get_running_loop().create_future()
+        return TAKEN
 
 
 class _Session(SMTP):
-    """One connection; adds to aiosmtpd an answer to CONNECT, and an end that can be awaited."""
+    """One connection; adds to aiosmtpd an answer to CONNECT, moments in a mail, and an end that can be awaited."""
 
     def __init__(self, mail: MailServer) -> None:
         self._mail = mail
+        self._in_data = False
+        self._deaf = False
         super().__init__(
             _Handler(mail),
             hostname="mail.test",
@@ -232,6 +258,21 @@ class _Session(SMTP):
             self._mail._sessions.add(self)
             self._mail.connections += 1
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_data and self._mail._is("in part"):
+            self._deaf = True
+            data = data[: len(data) // 2]
+        elif self._deaf:
+            return
+        super().data_received(data)
+
+    async def push(self, status: str | bytes) -> None:
+        reply = status.encode() if isinstance(status, str) else status
+        self._in_data = reply.startswith(b"354")
+        await super().push(reply)
+        if reply == TAKEN.encode():
+            self._mail._is("answered")
 
     def _gone(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled():
