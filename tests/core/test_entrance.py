@@ -154,7 +154,7 @@ class TestBadFrames:
 class TestWelcome:
     def test_it_tells_the_newcomer_who_and_where(self) -> None:
         house = House()
-        house.operator.motd("be kind")
+        house.operator.motd("be kind", house.now)
         house.join("Ada").ask(Notify(when="away"))
         mary = house.peer()
         welcome = mary.join("Mary")

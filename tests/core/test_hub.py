@@ -197,7 +197,7 @@ class TestMust:
             house.hub.submit(Change(rows=(Motd(text=text),), must=True))
             house.take()
             house.refuse(FULL)
-        house.operator.motd("three")
+        house.operator.motd("three", house.now)
         house.settle()
         assert house.store.snapshot().motd == "three"
         assert house.hub.take() == []

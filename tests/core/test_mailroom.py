@@ -275,7 +275,7 @@ class TestRetry:
         dm(john)
         (letter,) = house.deliver(Fate.FAILED, "no such mailbox")
         assert house.operator.retry(house.now) == 1
-        (change,) = house.take()
+        change, _ = house.take()
         (revived,) = change.rows
         assert isinstance(revived, Letter)
         assert (revived.message_id, revived.state) == (letter.message_id, "waiting")
@@ -301,8 +301,8 @@ class TestDrop:
         (letter,) = house.deliver(Fate.LATER, "busy")
         john.frames()
         house.told.clear()
-        house.operator.drop(letter.message_id)
-        (change,) = house.take()
+        house.operator.drop(letter.message_id, NOON)
+        change, _ = house.take()
         assert (change.rows, change.must) == ((Gone(table="letter", key=letter.message_id),), True)
         house.flush()
         assert (john.frames(), house.told) == ([], [])
@@ -326,7 +326,7 @@ class TestDrop:
         house.wait(WINDOW - 30)
         assert house.deliver() == []
         before = house.posts
-        house.operator.drop(letter.message_id)
+        house.operator.drop(letter.message_id, NOON)
         assert house.posts == before + 1
         assert texts(house.deliver()) == ["two"]
 
@@ -341,7 +341,7 @@ class TestDrop:
         house.wait(WINDOW)
         (letter,) = house.deliver(Fate.LATER, "busy")
         ada.frames()
-        house.operator.drop(letter.message_id)
+        house.operator.drop(letter.message_id, NOON)
         house.settle()
         assert [(frame.id, frame.mail) for frame in ada.all(Receipt)] == [("3", "failed")]
         john = house.peer()
@@ -353,7 +353,7 @@ class TestDrop:
         dm(john)
         (letter,) = house.deliver(Fate.FAILED, "no such mailbox")
         john.frames()
-        house.operator.drop(letter.message_id)
+        house.operator.drop(letter.message_id, NOON)
         assert house.operator.retry(house.now) == 0
         house.settle()
         assert john.frames() == []
@@ -366,10 +366,10 @@ class TestDrop:
         letter = house.compose()
         assert letter is not None
         with pytest.raises(Refused, match=r"mail to mary@example\.org is being sent just now"):
-            house.operator.drop(letter.message_id)
+            house.operator.drop(letter.message_id, NOON)
         assert house.take() == []
         house.report(letter, Fate.LATER, "busy")
-        house.operator.drop(letter.message_id)
+        house.operator.drop(letter.message_id, NOON)
         house.settle()
         assert house.deliver() == []
 
@@ -380,7 +380,7 @@ class TestDrop:
         assert letter is not None
         john.frames()
         house.hub.mailroom.outcome(letter, Outcome(fate=Fate.LATER), house.now)
-        house.operator.drop(letter.message_id)
+        house.operator.drop(letter.message_id, NOON)
         house.take()
         house.refuse()
         house.settle()
@@ -392,7 +392,7 @@ class TestDrop:
         house.hub.mailroom.send(letter)
         house.deliver(Fate.LATER, "busy")
         assert [one.message_id for one in house.operator.letters()[0]] == ["<c>"]
-        house.operator.drop("<c>")
+        house.operator.drop("<c>", NOON)
         house.settle()
         assert house.told[-1] == "mail to x@example.org is dropped"
         house.wait(30)
@@ -402,9 +402,9 @@ class TestDrop:
         house, mary, john = pair()
         dm(john)
         (letter,) = house.deliver(Fate.LATER, "busy")
-        house.operator.drop(letter.message_id)
+        house.operator.drop(letter.message_id, NOON)
         with pytest.raises(Refused, match="there is no such letter any more"):
-            house.operator.drop(letter.message_id)
+            house.operator.drop(letter.message_id, NOON)
         house.settle()
         assert house.told.count("mail to mary@example.org is dropped") == 1
 

@@ -4,7 +4,24 @@ import pytest
 
 from chatmail.core.limits import Limits
 from chatmail.core.records import Ban, Fate, Found
-from chatmail.core.wire import Bye, Code, Direct, Dm, Joined, Leave, Left, Message, Notice, Refused, Resume, Say, stamp
+from chatmail.core.wire import (
+    Bye,
+    Challenge,
+    Code,
+    Direct,
+    Dm,
+    Joined,
+    Leave,
+    Left,
+    Message,
+    Notice,
+    Refused,
+    Resume,
+    Say,
+    Verify,
+    Welcome,
+    stamp,
+)
 from tests.core.house import House, Peer, joining
 
 HOST = "192.0.2.1"
@@ -114,16 +131,16 @@ class TestKick:
 
 
 class TestBan:
-    @pytest.mark.parametrize("what", ["john", "JOHN@example.org", HOST])
+    @pytest.mark.parametrize("what", ["john", "john@example.org", HOST, "192.0.2.0/24"])
     def test_who_is_here_must_go(self, what: str) -> None:
         house, mary, john = pair()
-        house.operator.ban(what, None, "spam", house.now)
+        house.operator.ban(what.upper(), None, "spam", house.now)
         assert john.frames() == []
         house.settle()
         assert john.frames() == [Bye(reason="banned: spam", retry=False)]
         assert mary.only(Left).reason == "banned: spam"
         assert house.names_here() == ["Mary"]
-        assert house.told[0] == f"{what.lower()} is banned"
+        assert house.told[0] == f"{what} is banned"
 
     def test_who_is_cut_off_at_the_moment_too(self) -> None:
         house, mary, john = pair()
@@ -131,6 +148,34 @@ class TestBan:
         house.operator.ban("John", None, "", house.now)
         house.settle()
         assert mary.only(Left).reason == "banned"
+
+    @pytest.mark.parametrize("what", ["John", "john@example.org", HOST])
+    def test_tokens_of_who_was_banned_are_void_though_the_ban_is_lifted(self, what: str) -> None:
+        house = House(Limits(verify_email=True))
+        john, mary = house.peer(HOST), house.peer("192.0.2.9")
+        for peer, name in ((john, "John"), (mary, "Mary")):
+            peer.ask(joining(name))
+            peer.ask(Verify(code=house.codes[-1][1]))
+        tokens = [house.hub.accounts.token(house.hub.accounts.known(name), 0) for name in ("John", "Mary")]
+        house.operator.ban(what, None, "", house.now)
+        house.settle()
+        house.operator.unban(what, house.now)
+        house.settle()
+        again, mary_again = house.peer(HOST), house.peer("192.0.2.9")
+        assert isinstance(again.ask(joining("John", token=tokens[0]))[0], Challenge)
+        assert isinstance(mary_again.ask(joining("Mary", token=tokens[1]))[0], Welcome)
+        assert [account.revoked for account in house.store.snapshot().accounts] == [1, 0]
+
+    def test_a_network_shuts_out_all_its_hosts(self) -> None:
+        house, mary, john = pair()
+        house.operator.ban("192.0.2.77/24", None, "", house.now)
+        house.settle()
+        with pytest.raises(Refused, match="banned"):
+            house.peer("192.0.2.200")
+        house.peer("192.0.3.1")
+        house.operator.unban("192.0.2.1/24", house.now)
+        house.settle()
+        house.peer("192.0.2.200")
 
     def test_connections_of_a_banned_host_that_have_not_joined_end(self) -> None:
         house, mary, john = pair()
@@ -220,7 +265,7 @@ class TestForget:
 class TestMotd:
     def test_it_is_shown_to_who_comes_from_now_on(self) -> None:
         house = House()
-        house.operator.motd("be kind")
+        house.operator.motd("be kind", house.now)
         assert house.operator.current_motd() == ""
         house.settle()
         assert house.operator.current_motd() == "be kind"
@@ -229,15 +274,15 @@ class TestMotd:
 
     def test_an_empty_one_is_none(self) -> None:
         house = House()
-        house.operator.motd("be kind")
-        house.operator.motd("")
+        house.operator.motd("be kind", house.now)
+        house.operator.motd("", house.now)
         house.settle()
         assert house.operator.current_motd() == ""
         assert house.told[-1] == "no message of the day"
 
     def test_one_that_is_too_long_is_refused(self) -> None:
         with pytest.raises(Refused, match="at most 4,000"):
-            House().operator.motd("x" * 4_001)
+            House().operator.motd("x" * 4_001, 0.0)
 
 
 class TestLookingBack:
@@ -345,3 +390,60 @@ class TestLooking:
         oldest = house.operator.oldest_mail()
         assert oldest is not None
         assert (oldest.to, oldest.time) == ("Mary", stamp(house.now - 60))
+
+
+class TestAudit:
+    @staticmethod
+    def acts(house: House, count: int = 100) -> list[str]:
+        found: list[Found] = []
+        house.operator.audit(count, found.append, lambda why: None)
+        house.flush()
+        return [act.text for act in found[0].acts] + ["more"] * found[0].more
+
+    def test_every_act_is_kept(self) -> None:
+        house, mary, john = pair()
+        operator, now = house.operator, house.now
+        john.ask(Dm(to="Mary", text="psst"))
+        (letter,) = house.deliver(Fate.FAILED)
+        for act in (
+            lambda: operator.broadcast("hello\nall", now),
+            lambda: operator.kick("John", "rude", now),
+            lambda: operator.ban("eve", 3_600, "spam", now),
+            lambda: operator.ban("192.0.2.0/24", None, "", now),
+            lambda: operator.unban("eve", now),
+            lambda: operator.motd("be kind", now),
+            lambda: operator.motd("", now),
+            lambda: operator.retry(now, letter.message_id),
+            lambda: house.deliver(Fate.LATER),
+            lambda: operator.drop(letter.message_id, now),
+            lambda: operator.forget("John", now),
+        ):
+            act()
+            house.settle()
+        assert self.acts(house) == [
+            "broadcast: hello\nall",
+            "kicked John: rude",
+            f"banned eve until {stamp(now + 3_600):%Y-%m-%d %H:%M} UTC: spam",
+            "banned 192.0.2.0/24 for good",
+            "unbanned eve",
+            "message of the day: be kind",
+            "message of the day: none",
+            f"tried mail again: {letter.message_id}",
+            f"dropped the mail {letter.message_id}",
+            "forgot John <john@example.org>",
+        ]
+        assert self.acts(house, 1) == ["forgot John <john@example.org>", "more"]
+
+    def test_what_was_refused_was_not_done(self) -> None:
+        house, mary, john = pair()
+        house.operator.motd("be kind", house.now)
+        house.refuse()
+        house.settle()
+        assert self.acts(house) == []
+
+    def test_what_happened_though_the_disk_was_full_is_noted_later(self) -> None:
+        house, mary, john = pair()
+        house.operator.kick("John", "", house.now)
+        house.refuse()
+        house.settle()
+        assert self.acts(house) == ["kicked John"]

@@ -390,7 +390,7 @@ class TestLargeRooms:
         )
         house = House(Limits(), Snapshot(epoch="first", secret=b"a secret", accounts=accounts, next_account=251))
         house.now += 0.123
-        house.operator.motd("\x01" * 4_000)
+        house.operator.motd("\x01" * 4_000, house.now)
         house.settle()
         for number, name in enumerate(longest, 1):
             peer = house.peer()

@@ -44,8 +44,8 @@ async def test_an_unknown_command_gets_the_closest_one(line: str, hint: str) -> 
 @pytest.mark.parametrize(
     "line",
     ["/broadcast", "/kick", "/ban", "/unban", "/unban a b", "/bans x", "/who x", "/whois", "/whois a b", "/forget",
-     "/forget a b", "/mail x", "/mail drop", "/mail drop x y", "/history 1 2", "/search", "/stats x", "/help x y",
-     "/quit now"],
+     "/forget a b", "/mail x", "/mail drop", "/mail drop x y", "/history 1 2", "/audit 1 2", "/search", "/stats x",
+     "/help x y", "/quit now"],
 )  # fmt: skip
 async def test_wrong_words_are_answered_with_the_usage(line: str) -> None:
     c = await Console.open("a", "b", "x")
@@ -133,7 +133,7 @@ async def test_what_begins_like_a_duration_must_be_one(duration: str) -> None:
     assert await c.type("/bans") == ["nobody is banned"]
 
 
-@pytest.mark.parametrize("what", ["192.0.2.0/24", "@example.org", "john@localhost", "-x", "everyone", "x" * 33])
+@pytest.mark.parametrize("what", ["192.0.2.0/33", "@example.org", "john@localhost", "-x", "everyone", "x" * 33])
 async def test_what_nobody_can_be_called_is_not_banned(what: str) -> None:
     c = await Console.open()
     [answer] = await c.type(f"/ban {what}")
@@ -374,3 +374,35 @@ async def test_a_fault_in_what_is_shown_later_is_logged_too(caplog: pytest.LogCa
     c.desk.show(str(1 // number) for number in (1, 0))
     assert c.shown == []
     assert "in what a command says later" in caplog.text
+
+
+async def test_audit() -> None:
+    c = await Console.open("John", "Mary")
+    assert await c.type("/audit") == ["nothing was done here yet"]
+    await c.type("/kick John rude")
+    await c.type("/ban 192.0.2.0/24 2h", NOW + 60)
+    assert await c.type("/audit", NOW + 86_400) == [
+        "the last 2 acts of the operator",
+        "2026-11-22 14:02 kicked John: rude",
+        "2026-11-22 14:03 banned 192.0.2.0/24 until 2026-11-22 16:03 UTC",
+    ]
+    assert await c.type("/audit 1", NOW + 86_400) == [
+        "the last act of the operator",
+        "2026-11-22 14:03 banned 192.0.2.0/24 until 2026-11-22 16:03 UTC",
+        "there is more; /audit 100 goes further back",
+    ]
+    assert await c.type("/audit 101") == ["101 is no number from 1 to 100"]
+
+
+async def test_an_act_of_several_lines_cannot_pass_for_several() -> None:
+    c = await Console.open("John")
+    await c.type("/broadcast one\n14:02 kicked John")
+    _, first, second = await c.type("/audit")
+    assert first == "14:02 broadcast: one"
+    assert second.startswith("│ ")
+
+
+async def test_a_network_that_is_none_is_said() -> None:
+    c = await Console.open("John")
+    [answer] = await c.type("/ban 192.0.2.0/99")
+    assert answer.startswith("nobody is banned: '192.0.2.0/99' is no network")

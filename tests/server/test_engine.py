@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chatmail.core.limits import Limits
-from chatmail.core.records import Change, Found, Motd, Query, Span, Stored
+from chatmail.core.records import Change, Found, Motd, Question, Stored
 from chatmail.core.wire import (
     Ack,
     Code,
@@ -53,7 +53,7 @@ class GatedStore(SqliteStore):
             raise StoreError("the disk is full; try again when the operator has made room")
         return await super().commit(batch)
 
-    async def look_up(self, query: Span | Query) -> Found:
+    async def look_up(self, query: Question) -> Found:
         if self.unreadable:
             raise StoreError("the file is damaged")
         return await super().look_up(query)

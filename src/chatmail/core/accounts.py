@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from msgspec import UNSET, UnsetType
 
-from chatmail.core.names import NAME_MAX, closest, fold, skeleton
+from chatmail.core.names import NAME_MAX, closest, fold, same_email, skeleton
 from chatmail.core.records import Account
 from chatmail.core.wire import Code, Refused
 
@@ -90,17 +90,25 @@ class Accounts:
         del self._by_name[fold(account.name)]
         self.release(account.name)
 
+    def of(self, what: str) -> list[Account]:
+        """The accounts with this address, or the one with this name."""
+        if "@" in what:
+            return [account for account in self._by_id.values() if same_email(account.email) == same_email(what)]
+        account = self.find(what)
+        return [] if account is None else [account]
+
     def token(self, account: Account, floor: int) -> str:
         """The token that proves an account, with sight of its direct messages after the number ``floor``."""
-        claim = f"{account.id}.{floor}"
-        return f"{claim}.{self._signature(claim)}"
+        return f"{account.id}.{floor}.{self._signature(account, floor)}"
 
     def floor(self, account: Account, token: str) -> int | None:
         """The number after which the bearer of this token may see direct messages; None: it proves nothing."""
-        claim, _, signature = token.rpartition(".")
-        id, _, floor = claim.partition(".")
-        genuine = hmac.compare_digest(signature.encode(), self._signature(claim).encode())
-        return int(floor) if genuine and id == str(account.id) else None
+        match token.split("."):
+            case [id, floor, signature] if id == str(account.id) and floor.isdecimal() and len(floor) < 20:
+                genuine = self._signature(account, int(floor))
+                return int(floor) if hmac.compare_digest(signature.encode(), genuine.encode()) else None
+        return None
 
-    def _signature(self, claim: str) -> str:
+    def _signature(self, account: Account, floor: int) -> str:
+        claim = f"{account.id}.{floor}.{account.revoked}"
         return urlsafe_b64encode(hmac.digest(self._secret, claim.encode(), "sha256")).decode().rstrip("=")

@@ -14,6 +14,8 @@ from chatmail.core.people import FORGOTTEN, Presence
 from chatmail.core.people import banned as banned_for
 from chatmail.core.records import (
     Account,
+    Act,
+    Audit,
     Ban,
     Change,
     Entry,
@@ -23,6 +25,7 @@ from chatmail.core.records import (
     Lookup,
     Mail,
     Motd,
+    Patch,
     Query,
     Row,
 )
@@ -70,7 +73,8 @@ class Operator:
             raise wrong
         entry = Entry(kind="notice", time=stamp(now), text=text)
         reached = len(self._hub.roster)
-        self._do(entry, (), lambda: None, f"broadcast to {reached} {'person' if reached == 1 else 'people'}")
+        done = f"broadcast to {reached} {'person' if reached == 1 else 'people'}"
+        self._do(now, f"broadcast: {text}", done, entry=entry)
 
     def kick(self, name: str, reason: str, now: float) -> None:
         """Close somebody's connection; they may come back."""
@@ -80,31 +84,43 @@ class Operator:
         if presence is None:
             raise Refused(Code.NO_SUCH_PERSON, f"{account.name} is not here")
         self._hub.roster.expel(presence, f"kicked: {reason}" if reason else "kicked", now)
+        self._note(now, _because(f"kicked {account.name}", reason))
 
     def ban(self, what: str, duration: float | None, reason: str, now: float) -> None:
-        """Keep a name, an address or an IP address out, for some seconds or (None) for good; who is here must go."""
+        """Keep a name, an address, a host or a network out, for some seconds or (None) for good.
+
+        Who is here must go, and has to prove their address anew when the ban is over.
+        """
         _check_reason(reason)
         hub = self._hub
         ban = Ban(what=Bans.key(what), until=None if duration is None else now + duration, reason=reason)
+        only = Bans([ban])
+        here = [presence for presence in hub.roster.all() if only.find(now, *_names_of(presence))]
+        accounts = {account.id: account for account in hub.accounts.of(ban.what)}
+        accounts.update((presence.account.id, presence.account) for presence in here)
+        revoked = (Patch(account=one.id, field="revoked", value=one.revoked + 1) for one in accounts.values())
 
         def banned() -> None:
             hub.bans.add(ban)
             for presence in hub.roster.all():
-                if ban.what in _keys(presence):
+                if only.find(now, *_names_of(presence)):
                     hub.roster.expel(presence, banned_for(reason), now)
             for session in hub.sessions:
-                if session.account is None and Bans.key(session.host) == ban.what:
+                if session.account is None and only.find(now, session.host):
                     hub.dismiss(session, "banned", retry=False)
 
-        self._do(None, (ban,), banned, f"{ban.what} is banned")
+        until = "for good" if ban.until is None else f"until {stamp(ban.until):%Y-%m-%d %H:%M} UTC"
+        act = _because(f"banned {ban.what} {until}", reason)
+        self._do(now, act, f"{ban.what} is banned", rows=(ban, *revoked), effect=banned)
 
     def unban(self, what: str, now: float) -> None:
         """Lift a ban."""
         key = Bans.key(what)
-        if self._hub.bans.find(now, key) is None:
+        if self._hub.bans.get(key, now) is None:
             raise Refused(Code.NO_SUCH_PERSON, f"{key} is not banned; /bans lists who is")
         gone = Gone(table="ban", key=key)
-        self._do(None, (gone,), lambda: self._hub.bans.remove(key), f"{key} is no longer banned")
+        done = f"{key} is no longer banned"
+        self._do(now, f"unbanned {key}", done, rows=(gone,), effect=lambda: self._hub.bans.remove(key))
 
     def bans(self, now: float) -> list[Ban]:
         """The bans that hold now."""
@@ -154,9 +170,11 @@ class Operator:
 
         if presence is not None:
             hub.roster.expel(presence, FORGOTTEN, now)
-        self._do(None, (Gone(table="account", key=account.id),), forgotten, f"{account.name} is forgotten")
+        gone = Gone(table="account", key=account.id)
+        act = f"forgot {account.name} <{account.email}>"
+        self._do(now, act, f"{account.name} is forgotten", rows=(gone,), effect=forgotten)
 
-    def motd(self, text: str) -> None:
+    def motd(self, text: str, now: float) -> None:
         """Set the message of the day; an empty text is none."""
         wrong = unfit_text(text, TEXT_MAX, "text") if text else None
         if wrong is not None:
@@ -165,9 +183,8 @@ class Operator:
         def changed() -> None:
             self._hub.motd = text
 
-        self._do(
-            None, (Motd(text=text),), changed, "the message of the day is set" if text else "no message of the day"
-        )
+        done = "the message of the day is set" if text else "no message of the day"
+        self._do(now, f"message of the day: {text or 'none'}", done, rows=(Motd(text=text),), effect=changed)
 
     def current_motd(self) -> str:
         """The message of the day, empty for none."""
@@ -183,11 +200,18 @@ class Operator:
 
     def retry(self, now: float, message_id: str | None = None) -> int:
         """Try letters again now, the dead ones too: all, or the one with this Message-ID. How many those are."""
-        return self._hub.mailroom.retry(now, message_id)
+        count = self._hub.mailroom.retry(now, message_id)
+        self._note(now, f"tried mail again: {message_id or count}")
+        return count
 
-    def drop(self, message_id: str) -> None:
+    def drop(self, message_id: str, now: float) -> None:
         """Give up a letter that failed for good, or waits for its next try; its authors are told."""
         self._hub.mailroom.drop(message_id)
+        self._note(now, f"dropped the mail {message_id}")
+
+    def audit(self, count: int, then: Callable[[Found], None], failed: Callable[[str], None]) -> None:
+        """Ask for the last things that were done here; one of the two is called later."""
+        self._hub.look_up(Lookup(query=Audit(count=count), then=then, failed=failed))
 
     def look_back(
         self, count: int, words: str | None, then: Callable[[Found], None], failed: Callable[[str], None]
@@ -217,14 +241,35 @@ class Operator:
             mails_dead=len(hub.mailroom.dead),
         )
 
-    def _do(self, entry: Entry | None, rows: tuple[Row, ...], effect: Callable[[], None], done: str) -> None:
+    def _note(self, now: float, act: str) -> None:
+        """Put into the audit what has been done."""
+        self._hub.submit(Change(rows=(Act(time=now, text=act),), must=True))
+
+    def _do(
+        self,
+        now: float,
+        act: str,
+        done: str,
+        *,
+        entry: Entry | None = None,
+        rows: tuple[Row, ...] = (),
+        effect: Callable[[], None] | None = None,
+    ) -> None:
+        """Have something done together with its line in the audit, and tell when it is, or that it is not."""
+
         def stored(_: int | None) -> None:
-            effect()
+            if effect is not None:
+                effect()
             self._hub.tell(done)
 
-        self._hub.submit(
-            Change(entry=entry, rows=rows, then=stored, failed=lambda why: self._hub.tell(f"not done: {why}"))
-        )
+        def refused(why: str) -> None:
+            self._hub.tell(f"not done: {why}")
+
+        self._hub.submit(Change(entry=entry, rows=(*rows, Act(time=now, text=act)), then=stored, failed=refused))
+
+
+def _because(act: str, reason: str) -> str:
+    return f"{act}: {reason}" if reason else act
 
 
 def _check_reason(reason: str) -> None:
@@ -233,8 +278,7 @@ def _check_reason(reason: str) -> None:
         raise wrong
 
 
-def _keys(presence: Presence) -> set[str]:
+def _names_of(presence: Presence) -> tuple[str, ...]:
     """What this person could be banned by."""
     account, session = presence.account, presence.session
-    whats = (account.name, account.email, *([session.host] if session is not None else []))
-    return {Bans.key(what) for what in whats}
+    return (account.name, account.email, *([session.host] if session is not None else []))

@@ -60,6 +60,7 @@ class Account(Struct, kw_only=True):
 
     ``first`` is the number of the last entry when it was made: nothing up to it is ever resumed. ``seen`` is the
     last number that was shown to its person. ``away`` is the reason given, None for somebody who is not away.
+    ``revoked`` counts how often its tokens were made void.
     """
 
     id: int
@@ -69,18 +70,19 @@ class Account(Struct, kw_only=True):
     seen: int
     notify: wire.When = "always"
     away: str | None = None
+    revoked: int = 0
 
 
 class Patch(Struct, frozen=True, kw_only=True):
     """One field of an account that changes, the others untouched."""
 
     account: int
-    field: Literal["seen", "notify", "away"]
+    field: Literal["seen", "notify", "away", "revoked"]
     value: int | str | None
 
 
 class Ban(Struct, frozen=True, kw_only=True):
-    """Who may not join: a folded name, an address, or an IP address, until a time or (None) for good."""
+    """Who may not join: a folded name, an address, a host or a network, until a time or (None) for good."""
 
     what: str
     until: float | None
@@ -90,6 +92,13 @@ class Ban(Struct, frozen=True, kw_only=True):
 class Motd(Struct, frozen=True, kw_only=True):
     """The operator's message of the day; an empty text is none."""
 
+    text: str
+
+
+class Act(Struct, frozen=True, kw_only=True):
+    """Something the operator did; all of it together is the audit."""
+
+    time: float
     text: str
 
 
@@ -172,7 +181,7 @@ class Gone(Struct, frozen=True, kw_only=True):
     key: int | str
 
 
-Row = Account | Patch | Ban | Motd | Mail | Letter | Failure | Gone
+Row = Account | Patch | Ban | Motd | Act | Mail | Letter | Failure | Gone
 
 
 class Change(Struct, kw_only=True):
@@ -247,17 +256,30 @@ class Query(Struct, frozen=True, kw_only=True):
     words: str | None = None
 
 
-class Found(Struct, frozen=True, kw_only=True):
-    """The answer, oldest first. ``open``: how many entries of a Span are for all; ``more``: a Query has older ones."""
+class Audit(Struct, frozen=True, kw_only=True):
+    """Asks for the last things the operator did, at most ``count``."""
 
-    entries: tuple[tuple[int, Entry], ...]
+    count: int
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """The answer, oldest first: entries, or (to Audit) acts.
+
+    ``open``: how many entries of a Span are for all; ``more``: there are older ones.
+    """
+
+    entries: tuple[tuple[int, Entry], ...] = ()
+    acts: tuple[Act, ...] = ()
     open: int = 0
     more: bool = False
+
+
+Question = Span | Query | Audit
 
 
 class Lookup(Struct, frozen=True, kw_only=True):
     """A question to a store; one of the two is called with the answer, or with a sentence on why there is none."""
 
-    query: Span | Query
+    query: Question
     then: Callable[[Found], None]
     failed: Callable[[str], None]

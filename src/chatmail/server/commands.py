@@ -9,9 +9,9 @@ import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from ipaddress import ip_address
 
 from chatmail.core.bans import Bans
+from chatmail.core.hosts import network
 from chatmail.core.names import BadEmail, BadName, check_email, check_name
 from chatmail.core.operator import Profile
 from chatmail.core.records import Ban, Entry, Found
@@ -84,7 +84,7 @@ def _whois(house: House, rest: str, now: float) -> Iterable[str]:
     here = "no" if one.since is None else f"since {since}, from {host}, idle {idle}"
     if one.since is not None and one.host is None:
         here = f"since {since}, but cut off"
-    keys = {Bans.key(one.name), Bans.key(one.email), Bans.key(one.host or "")}
+    whats = (one.name, one.email, *([one.host] if one.host else []))
     return table(
         ("name", one.name),
         ("email", one.email),
@@ -92,7 +92,7 @@ def _whois(house: House, rest: str, now: float) -> Iterable[str]:
         ("away", "no" if one.away is None else one.away),
         ("mail", f"{one.notify}; {several(one.mails, 'message')} waiting to be mailed"),
         ("unread", several(one.unseen, "direct message")),
-        *(("banned", _ban_words(ban, now)) for ban in house.operator.bans(now) if ban.what in keys),
+        *(("banned", _ban_words(ban, now)) for ban in house.operator.bans(now) if Bans([ban]).find(now, *whats)),
     )
 
 
@@ -120,11 +120,9 @@ def _ban(house: House, rest: str, now: float) -> Iterable[str]:
 
 def _doubt(house: House, what: str, now: float) -> list[str]:
     """A remark on the ban of a name. Raises Mistake when nobody could ever be called so."""
-    try:
-        ip_address(what)
-    except ValueError:
-        pass
-    else:
+    if "/" in what and network(what) is None:
+        raise Mistake(f"nobody is banned: {what[:QUOTED_MAX]!r} is no network; 192.0.2.0/24 and 2001:db8::/32 are")
+    if network(what) is not None:
         return []
     try:
         if "@" in what:
@@ -158,13 +156,26 @@ def _ban_words(ban: Ban, now: float) -> str:
     return f"{ban.what}, {until}" + (f": {ban.reason}" if ban.reason else "")
 
 
+def _audit(house: House, rest: str, now: float) -> Iterable[str]:
+    count = _count(rest)
+
+    def lines(found: Found) -> Iterator[str]:
+        last = "the last act" if len(found.acts) == 1 else f"the last {len(found.acts)} acts"
+        yield f"{last} of the operator" if found.acts else "nothing was done here yet"
+        for act in found.acts:
+            yield from f"{moment(act.time, now)} {plain(paragraph(act.text))}".split("\n")
+        if found.more:
+            yield f"there is more; /audit {COUNT_MAX} goes further back" if count < COUNT_MAX else "there is more"
+
+    house.operator.audit(count, lambda found: house.show(lines(found)), _not_shown(house))
+    return ()
+
+
 # What was said.
 
 
 def _history(house: House, rest: str, now: float) -> Iterable[str]:
-    if rest and not (re.fullmatch("[0-9]{1,3}", rest) and 1 <= int(rest) <= COUNT_MAX):
-        raise Mistake(f"{rest[:QUOTED_MAX]} is no number from 1 to {COUNT_MAX}")
-    count = int(rest or COUNT)
+    count = _count(rest)
 
     def head(found: int) -> str:
         last = "the last thing" if found == 1 else f"the last {found:,} things"
@@ -173,6 +184,13 @@ def _history(house: House, rest: str, now: float) -> Iterable[str]:
     more = f"there is more; /history {COUNT_MAX} goes further back" if count < COUNT_MAX else "there is more"
     _look_back(house, count, None, now, head, more)
     return ()
+
+
+def _count(rest: str) -> int:
+    """How many are asked for. Raises Mistake."""
+    if rest and not (re.fullmatch("[0-9]{1,3}", rest) and 1 <= int(rest) <= COUNT_MAX):
+        raise Mistake(f"{rest[:QUOTED_MAX]} is no number from 1 to {COUNT_MAX}")
+    return int(rest or COUNT)
 
 
 def _search(house: House, rest: str, now: float) -> Iterable[str]:
@@ -191,9 +209,11 @@ def _look_back(house: House, count: int, words: str | None, now: float, head: Ca
         if found.more:
             yield more
 
-    house.operator.look_back(
-        count, words, lambda found: house.show(lines(found)), lambda why: house.show([f"nothing can be shown: {why}"])
-    )
+    house.operator.look_back(count, words, lambda found: house.show(lines(found)), _not_shown(house))
+
+
+def _not_shown(house: House) -> Callable[[str], None]:
+    return lambda why: house.show([f"nothing can be shown: {why}"])
 
 
 def _said(entry: Entry, now: float) -> list[str]:
@@ -217,9 +237,9 @@ def _stats(house: House, rest: str, now: float) -> Iterable[str]:  # noqa: ARG00
     )
 
 
-def _motd(house: House, rest: str, now: float) -> Iterable[str]:  # noqa: ARG001
+def _motd(house: House, rest: str, now: float) -> Iterable[str]:
     if rest:
-        house.operator.motd("" if rest == CLEAR else rest)
+        house.operator.motd("" if rest == CLEAR else rest, now)
         return ()
     text = house.operator.current_motd()
     return [f"the message of the day: {text}" if text else "there is no message of the day; /motd TEXT sets one"]
@@ -259,11 +279,11 @@ TABLE = (
         more="They may come back at once; /ban keeps them out. They are told the reason.",
     ),
     Command(
-        "/ban", "/ban NAME|ADDRESS|IP [DURATION] [REASON]", "keep somebody out", (1, None), _ban, (_people,),
+        "/ban", "/ban NAME|ADDRESS|IP|NETWORK [DURATION] [REASON]", "keep somebody out", (1, None), _ban, (_people,),
         more="A duration is 30m, 2h, 7d, 1w or 1d12h; without one it is for good. Who is here must go. "
-        "A reason can't begin with a digit.",
+        "A reason can't begin with a digit. A network is 192.0.2.0/24.",
     ),
-    Command("/unban", "/unban NAME|ADDRESS|IP", "let them in again", (1, 1), _unban, (_banned,)),
+    Command("/unban", "/unban NAME|ADDRESS|IP|NETWORK", "let them in again", (1, 1), _unban, (_banned,)),
     Command("/bans", "/bans", "who is banned, and until when", (0, 0), _bans),
     Command("/who", "/who", "who is here", (0, 0), _who),
     Command("/whois", "/whois NAME", "what is known of somebody", (1, 1), _whois, (_people,)),
@@ -279,6 +299,10 @@ TABLE = (
     Command(
         "/search", "/search WORDS", "what was said with all these words", (1, None), _search,
         more=f"What holds them all, or words that begin so; the last {COUNT_MAX} at most. {_PRIVATE}",
+    ),
+    Command(
+        "/audit", "/audit [N]", "the last things done here", (0, 1), _audit,
+        more=f"What the operator did to people and mail: without a number the last {COUNT}, at most {COUNT_MAX}.",
     ),
     Command("/stats", "/stats", "the server in numbers", (0, 0), _stats),
     Command(

@@ -28,7 +28,7 @@ def _mail(house: House, rest: str, now: float) -> Iterable[str]:
             operator.retry(now, letter.message_id)
             return [f"trying the mail to {letter.address} again"]
         case ["drop", id]:
-            operator.drop(_find(operator, id).message_id)
+            operator.drop(_find(operator, id).message_id, now)
             return ()
         case _:
             raise MAIL.misused()

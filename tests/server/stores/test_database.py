@@ -17,11 +17,14 @@ from chatmail.core.digest import DAY
 from chatmail.core.journal import ENTRIES_MAX
 from chatmail.core.records import (
     Account,
+    Act,
+    Audit,
     Ban,
     Change,
     Earlier,
     Entry,
     Failure,
+    Found,
     Gone,
     Letter,
     Mail,
@@ -34,7 +37,8 @@ from chatmail.core.records import (
 )
 from chatmail.core.wire import Receipt, stamp
 from chatmail.server.stores import StoreError
-from chatmail.server.stores.database import BITE, MEMORY, MEMORY_ENTRIES, Database
+from chatmail.server.stores.database import AUDIT_MAX, BITE, MEMORY, MEMORY_ENTRIES, Database
+from chatmail.server.stores.schema import APPLICATION_ID, MIGRATIONS
 
 NOON = 1_795_356_000.0
 MARY, JOHN, ANN = 1, 2, 3
@@ -461,6 +465,42 @@ class TestTidy:
             while database.tidy(NOON):
                 pass
             assert texts(database, public(before=5)) == ["3"]
+
+
+class TestAudit:
+    def test_the_last_acts_come_oldest_first(self) -> None:
+        acts = [Act(time=NOON + at, text=f"act {at}") for at in range(5)]
+        with opened() as (database, _):
+            database.commit([rows(*acts[:3]), rows(*acts[3:])])
+            assert database.look_up(Audit(count=5)) == Found(acts=tuple(acts))
+            assert database.look_up(Audit(count=2)) == Found(acts=tuple(acts[3:]), more=True)
+
+    def test_so_many_are_kept(self) -> None:
+        with opened() as (database, _):
+            database.commit([rows(*[Act(time=NOON, text=str(at)) for at in range(AUDIT_MAX + 2)])])
+            database.tidy(NOON)
+            assert database.look_up(Audit(count=AUDIT_MAX + 2)).acts[0].text == "2"
+
+
+@pytest.mark.parametrize("version", range(len(MIGRATIONS) + 1))
+def test_a_file_of_any_older_version_becomes_one_of_this(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "chat.db"
+    old = sqlite3.connect(path)
+    for migration in MIGRATIONS[:version]:
+        old.executescript(migration)
+    old.execute(f"PRAGMA application_id = {APPLICATION_ID if version else 0}")
+    old.execute(f"PRAGMA user_version = {version}")
+    if version:
+        columns = "(id, name, email, first, seen, notify)"
+        old.execute(f"INSERT INTO account {columns} VALUES (1, 'Mary', 'mary@example.org', 0, 0, 'always')")
+    old.commit()
+    shape = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+    old.close()
+    with opened(path) as (database, kept), opened() as (new, _):
+        assert kept.accounts == ((account(MARY, "Mary"),) if version else ())
+        assert [row[:2] for row in database._writer.execute(shape)] == [row[:2] for row in new._writer.execute(shape)]
+        assert database._writer.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        database.commit([rows(account(JOHN, "John"), Act(time=NOON, text="x"))])
 
 
 class TestFile:

@@ -7,7 +7,7 @@ answer at once or much later; the engine awaits one commit at a time, so batches
 from collections.abc import Sequence
 from typing import Protocol
 
-from chatmail.core.records import Change, Found, Query, Snapshot, Span, Stored
+from chatmail.core.records import Change, Found, Question, Snapshot, Stored
 
 
 class StoreError(Exception):
@@ -28,8 +28,8 @@ class Store(Protocol):
         """
         ...
 
-    async def look_up(self, query: Span | Query) -> Found:
-        """What was said; all that was committed before this call counts."""
+    async def look_up(self, query: Question) -> Found:
+        """What was said, or done by the operator; all that was committed before this call counts."""
         ...
 
     async def tidy(self, now: float) -> None:

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from msgspec import UNSET
 
@@ -19,6 +19,8 @@ from chatmail.core.digest import DAY
 from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX
 from chatmail.core.records import (
     Account,
+    Act,
+    Audit,
     Ban,
     Change,
     Earlier,
@@ -29,6 +31,7 @@ from chatmail.core.records import (
     Motd,
     Patch,
     Query,
+    Question,
     Row,
     Snapshot,
     Span,
@@ -58,6 +61,9 @@ BITE = 1_000
 """So many entries are indexed or deleted in one transaction, so that nobody waits long behind it."""
 CHUNK = 100
 """So many rows go into one statement: for each, the thread gives up the interpreter and has to get it back."""
+
+AUDIT_MAX = 10_000
+"""So many acts of the operator are kept."""
 
 R = TypeVar("R", Account, Ban)
 
@@ -225,10 +231,18 @@ class Database:
             newest.append((seq, entry))
         return tuple(reversed(newest))
 
-    def look_up(self, query: Span | Query) -> Found:
+    def look_up(self, query: Question) -> Found:
         """See ``Store.look_up``; what is not indexed yet is not found by its words."""
         with _explained():
-            return self._span(query) if isinstance(query, Span) else self._query(query)
+            match query:
+                case Span():
+                    return self._span(query)
+                case Query():
+                    return self._query(query)
+                case Audit():
+                    return self._audit(query)
+                case _:
+                    assert_never(query)
 
     def _span(self, span: Span) -> Found:
         select = self._reader.execute
@@ -258,6 +272,12 @@ class Database:
         ).fetchall()
         return Found(entries=tuple(map(entry_of, reversed(rows[: query.count]))), more=len(rows) > query.count)
 
+    def _audit(self, audit: Audit) -> Found:
+        acts = f"SELECT {columns(Act)} FROM audit ORDER BY rowid DESC LIMIT ?"
+        rows = self._reader.execute(acts, (audit.count + 1,)).fetchall()
+        newest = tuple(record(Act, row) for row in reversed(rows[: audit.count]))
+        return Found(acts=newest, more=len(rows) > audit.count)
+
     # Housekeeping.
 
     def index(self) -> bool:
@@ -281,6 +301,7 @@ class Database:
             select = self._writer.execute
             select("DELETE FROM ban WHERE until < ?", (now,))
             select("DELETE FROM letter WHERE state = 'sent' AND made < ?", (now - DAY,))
+            select(f"DELETE FROM audit WHERE rowid <= (SELECT max(rowid) FROM audit) - {AUDIT_MAX}")
             bounds = {
                 "time": round((now - self._keep) * 1000),
                 "seq": self._last - MEMORY_ENTRIES if self._path == MEMORY else 0,

@@ -11,14 +11,21 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import astuple, replace
 
-from chatmail.core.records import Account, Ban, Entry, Failure, Letter, Mail, Row
+from chatmail.core.records import Account, Act, Ban, Entry, Failure, Letter, Mail, Row
 from chatmail.core.wire import Receipt
 
 Values = tuple[Any, ...]
 R = TypeVar("R", bound=Struct)
 
-TABLES: dict[type[Row], str] = {Account: "account", Ban: "ban", Mail: "mail", Letter: "letter", Failure: "failure"}
-"""The records that have a key, and a table of their own."""
+TABLES: dict[type[Row], str] = {
+    Account: "account",
+    Ban: "ban",
+    Act: "audit",
+    Mail: "mail",
+    Letter: "letter",
+    Failure: "failure",
+}
+"""The records that have a table of their own."""
 KEYS = {"account": "id", "ban": "what", "mail": "seq", "letter": "message_id", "failure": "seq"}
 ENTRY = 'seq, kind, time, author, sender, reader, "to", entry.text, id'
 """The columns of an entry, for ``entry_of``."""

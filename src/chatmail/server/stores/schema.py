@@ -68,6 +68,10 @@ MIGRATIONS = (
     );
     CREATE TABLE failure (seq INTEGER PRIMARY KEY, author INTEGER NOT NULL, receipt TEXT NOT NULL);
     """,
+    """
+    ALTER TABLE account ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE audit (time REAL NOT NULL, text TEXT NOT NULL);
+    """,
 )
 
 

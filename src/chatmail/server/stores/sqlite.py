@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from chatmail.core.records import Change, Found, Query, Snapshot, Span, Stored
+from chatmail.core.records import Change, Found, Query, Question, Snapshot, Stored
 from chatmail.server.stores.database import MEMORY, Database
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class SqliteStore:
         """See ``Store``."""
         return await self._write(lambda: self._database.commit(batch))
 
-    async def look_up(self, query: Span | Query) -> Found:
+    async def look_up(self, query: Question) -> Found:
         """See ``Store``."""
         if isinstance(query, Query) and query.words is not None:
             while await self._write(self._database.index):
