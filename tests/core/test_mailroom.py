@@ -303,7 +303,9 @@ class TestDrop:
         house.told.clear()
         house.operator.drop(letter.message_id, NOON)
         change, _ = house.take()
-        assert (change.rows, change.must) == ((Gone(table="letter", key=letter.message_id),), True)
+        gone, failure = change.rows
+        assert (gone, change.must) == (Gone(table="letter", key=letter.message_id), True)
+        assert isinstance(failure, Failure)
         house.flush()
         assert (john.frames(), house.told) == ([], [])
         house.refuse()

@@ -80,9 +80,9 @@ class Mailroom:
         self.tell(mail, state)
         self._post()
 
-    def tell(self, mail: Mail, state: MailState, detail: str = "") -> bool:
-        """Send the author of a mail a receipt; False when they are not connected."""
-        return self._hand(mail.author, self._receipt(mail, state, detail))
+    def tell(self, mail: Mail, state: MailState, detail: str = "") -> None:
+        """Send the author of a mail a receipt, if they are connected."""
+        self._hand(mail.author, self._receipt(mail, state, detail))
 
     def _hand(self, author: int, receipt: Receipt) -> bool:
         return self._hub.owe(author, lambda: receipt)
@@ -157,30 +157,38 @@ class Mailroom:
         if letter.reader is None:
             return
 
+        failures = self._failures_of(letter, outcome.detail) if state == "failed" else ()
+
         def stored(_: int | None) -> None:
-            if after.state == "failed":
+            if state == "failed":
                 self.dead[after.message_id] = after
-            if after.state != "waiting" or after.tries == 1:
+                self._admit(failures)
+            elif state != "held" or after.tries == 1:
                 for mail in letter.mails:
-                    self._report(mail, state, outcome.detail if state != "sent" else "")
+                    self.tell(mail, state, outcome.detail if state != "sent" else "")
 
-        self._hub.submit(Change(rows=(after,), then=stored, must=True))
+        self._hub.submit(Change(rows=(after, *failures), then=stored, must=True))
 
-    def _report(self, mail: Mail, state: MailState, detail: str) -> None:
-        if not self.tell(mail, state, detail) and state == "failed":
-            receipt = self._receipt(mail, state, detail)
-            row = Failure(author=mail.author, receipt=receipt)
+    def _failures_of(self, letter: Letter, detail: str) -> tuple[Failure, ...]:
+        """What the authors are to be told of a letter that failed, stored together with that."""
+        return tuple(
+            Failure(author=mail.author, receipt=self._receipt(mail, "failed", detail)) for mail in letter.mails
+        )
 
-            def stored(_: int | None) -> None:
-                self._failures.setdefault(mail.author, []).append(receipt)
-
-            self._hub.submit(Change(rows=(row,), then=stored, must=True))
+    def _admit(self, failures: Sequence[Failure]) -> None:
+        """The store has these: their authors are told, now or when they come."""
+        for failure in failures:
+            self._failures.setdefault(failure.author, []).append(failure.receipt)
+        for author in {failure.author for failure in failures}:
+            self.confess(author)
 
     def confess(self, author: int) -> None:
-        """Tell somebody who just came in which of their mails failed meanwhile."""
+        """Tell somebody, if they are connected, which of their mails failed."""
         for receipt in self._failures.pop(author, ()):
-            self._hand(author, receipt)
-            self._hub.submit(Change(rows=(Gone(table="failure", key=receipt.seq),), must=True))
+            if self._hand(author, receipt):
+                self._hub.submit(Change(rows=(Gone(table="failure", key=receipt.seq),), must=True))
+            else:
+                self._failures.setdefault(author, []).append(receipt)
 
     def retry(self, now: float, message_id: str | None = None) -> int:
         """Try letters again now: those waiting for their next try and the dead, or the one with this id."""
@@ -209,12 +217,11 @@ class Mailroom:
                 raise Refused(Code.UNAVAILABLE, text)
             self.digest.drop(letter)
         address = letter.address
-        unreported = letter.mails if dead is None else ()
+        failures = self._failures_of(letter, "the operator of this chat dropped it") if dead is None else ()
 
         def stored(_: int | None) -> None:
-            for mail in unreported:
-                self._report(mail, "failed", "the operator of this chat dropped it")
+            self._admit(failures)
             self._hub.tell(f"mail to {address} is dropped")
 
-        self._hub.submit(Change(rows=(Gone(table="letter", key=message_id),), then=stored, must=True))
+        self._hub.submit(Change(rows=(Gone(table="letter", key=message_id), *failures), then=stored, must=True))
         self._post()

@@ -68,15 +68,17 @@ class Engine:
             if not batch:
                 self._rested.set()
                 continue
+            changes = [change for change, _ in batch]
             try:
-                results = await self._store.commit([change for change, _ in batch])
+                results = await self._store.commit(changes)
             except StoreError as error:
                 self._trouble(str(error))
                 hub.refused(batch, str(error))
                 hub.flush()
                 await asyncio.sleep(PAUSE)
             else:
-                self._trouble("")
+                if any(change.entry is not None or change.rows for change in changes):
+                    self._trouble("")
                 hub.committed(batch, results)
                 hub.flush()
 

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import TypeVar, assert_never
 
+import msgspec
 from msgspec import UNSET
 
 from chatmail.core.digest import DAY
@@ -301,6 +302,7 @@ class Database:
             select = self._writer.execute
             select("DELETE FROM ban WHERE until < ?", (now,))
             select("DELETE FROM letter WHERE state = 'sent' AND made < ?", (now - DAY,))
+            select("DELETE FROM failure WHERE author NOT IN (SELECT id FROM account)")
             select(f"DELETE FROM audit WHERE rowid <= (SELECT max(rowid) FROM audit) - {AUDIT_MAX}")
             bounds = {
                 "time": round((now - self._keep) * 1000),
@@ -349,6 +351,8 @@ def _explained() -> Iterator[None]:
         else:
             why = f"the server's database says: {error}"
         raise StoreError(why) from error
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise StoreError(f"the file is damaged ({error}); move it away to begin anew") from error
 
 
 def _match(words: str) -> str:
