@@ -32,10 +32,19 @@ def test_however_often_a_server_repeats_itself_each_entry_is_shown_once_and_in_o
     timeline = Timeline("John", "p")
     shown = []
     for cut in [*cuts, 30]:
-        timeline.receive(welcome(seq=cut, resumed=data.draw(st.booleans())))
+        timeline.receive(welcome(seq=max(cut, timeline.seq), resumed=data.draw(st.booleans())))
         start = data.draw(st.integers(1, timeline.seq + 1))
         shown += [seq for seq in range(start, cut + 1) if timeline.receive(message(seq))]
     assert shown == list(range(1, 31))
+
+
+def test_numbers_that_went_back_begin_anew() -> None:
+    """The server's file was replaced by an older copy of it."""
+    timeline = joined()
+    timeline.receive(message(7))
+    timeline.receive(welcome(seq=3))
+    assert timeline.receive(message(3))
+    assert timeline.receive(message(4))
 
 
 def test_in_a_new_epoch_numbers_begin_anew() -> None:

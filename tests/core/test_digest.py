@@ -353,7 +353,7 @@ def test_when_the_store_would_not_have_the_letter_its_mails_wait_a_window_in_the
     office = Office(capacity=2)
     office.add(1, 2, 3)
     draft = office.draft(NOON)
-    assert office.digest.waiting("mary@example.org") == 1
+    assert office.digest.waiting("mary@example.org") == 3
     office.digest.thaw(draft, NOON)
     assert office.digest.waiting("mary@example.org") == 3
     assert due(office) == NOON + 60

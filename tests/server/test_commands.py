@@ -88,11 +88,11 @@ async def test_ban_for_a_while_and_for_good() -> None:
     assert await c.type("/bans") == ["nobody is banned"]
     assert await c.type("/ban John 1d12h no  manners") == [
         "that bans the name only; /ban john@example.org keeps its person out under any name",
-        "john is banned",
+        "john is banned until 2026-11-24 02:02 UTC",
         "John left: banned: no manners",
     ]
-    assert await c.type("/ban Eve@example.org") == ["eve@example.org is banned"]
-    assert await c.type("/ban 2001:DB8::1 spam") == ["2001:db8::1 is banned"]
+    assert await c.type("/ban Eve@example.org") == ["eve@example.org is banned for good"]
+    assert await c.type("/ban 2001:DB8::1 spam") == ["2001:db8::1 is banned for good"]
     assert await c.type("/bans") == [
         "WHO              UNTIL             REASON",
         "john             2026-11-24 02:02  no manners",
@@ -120,7 +120,7 @@ async def test_who_is_connected_from_a_banned_ip_must_go() -> None:
     await c.house.join("John", "192.0.2.7")
     await c.house.join("Mary", "192.0.2.8")
     c.house.told.clear()
-    assert await c.type("/ban 192.0.2.7") == ["192.0.2.7 is banned", "John left: banned"]
+    assert await c.type("/ban 192.0.2.7") == ["192.0.2.7 is banned for good", "John left: banned"]
 
 
 @pytest.mark.parametrize("duration", ["30", "2x", "0m", "1.5h", "7days", "99999w", "²h", "5M"])
@@ -144,7 +144,7 @@ async def test_banning_a_name_nobody_has_is_remarked_on() -> None:
     c = await Console.open("John")
     assert await c.type("/ban Jonh") == [
         "nobody here was ever called 'Jonh'; did you mean John? (it is banned all the same)",
-        "jonh is banned",
+        "jonh is banned for good",
     ]
 
 

@@ -54,6 +54,8 @@ async def test_what_waits_for_its_window_waits_too() -> None:
     assert await c.type("/mail", NOW + 32) == [
         "2 messages waiting to be mailed, the oldest for 31s, to Mary",
         "1 mail sent since the start, 0 failed for good",
+        "ID  TO                HOLDS       STATE",
+        "-   mary@example.org  2 messages  next mail at 14:03:11",
     ]
 
 

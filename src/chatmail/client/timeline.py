@@ -121,7 +121,8 @@ class Timeline:
         return News(frame)
 
     def _welcome(self, frame: wire.Welcome) -> None:
-        if frame.epoch != self.epoch:
+        # Numbers that went back are those of an older copy of the server's file: what we have seen means nothing there.
+        if frame.epoch != self.epoch or (frame.seq < self.seq and not frame.resumed):
             self.epoch = frame.epoch
             self.seq = 0
         self.me = frame.name

@@ -62,7 +62,8 @@ class _Box:
         return min(self.letters.values(), key=lambda letter: letter.due, default=None)
 
     def __len__(self) -> int:
-        return len(self.waiting) + sum(len(letter.mails) for letter in self.letters.values())
+        in_hands = len(self.taken.mails) if isinstance(self.taken, Draft) else 0
+        return len(self.waiting) + in_hands + sum(len(letter.mails) for letter in self.letters.values())
 
 
 class Digest:
@@ -108,6 +109,14 @@ class Digest:
         first = [box.waiting[0] for box in self._boxes.values() if box.waiting]
         first += [letter.mails[0] for letter in self.letters() if letter.mails]
         return min(first, key=lambda mail: mail.seq, default=None)
+
+    def gathering(self) -> list[tuple[str, int, float]]:
+        """For each address with texts that wait for the next letter: how many, and when that may be made."""
+        return [
+            (address, len(box.waiting), next_free(box.made, self._window))
+            for address, box in self._boxes.items()
+            if box.waiting
+        ]
 
     def letters(self) -> list[Letter]:
         """The letters that are on their way, or will be tried again."""

@@ -153,6 +153,8 @@ class Mailroom:
         if after.state != "sent" and after.tries <= 1:
             doing = "is given up" if state == "failed" else "will be tried again"
             self._hub.tell(f"mail to {letter.address} {doing}: {outcome.detail} [{outcome.reply}]")
+        elif state == "sent" and letter.tries:
+            self._hub.tell(f"mail to {letter.address} is sent, at try {letter.tries + 1}")
         self._post()
         if letter.reader is None:
             return
@@ -202,8 +204,8 @@ class Mailroom:
         self._post()
         return len(waiting) + len(dead)
 
-    def drop(self, message_id: str) -> None:
-        """Give up a letter that is dead or waits for its next try; raises Refused for any other.
+    def drop(self, message_id: str) -> str:
+        """Give up a letter that is dead or waits for its next try; its address. Raises Refused for any other.
 
         Its authors are told, and the operator, once the store has let go of it.
         """
@@ -225,3 +227,4 @@ class Mailroom:
 
         self._hub.submit(Change(rows=(Gone(table="letter", key=message_id), *failures), then=stored, must=True))
         self._post()
+        return address

@@ -111,7 +111,7 @@ class Operator:
 
         until = "for good" if ban.until is None else f"until {stamp(ban.until):%Y-%m-%d %H:%M} UTC"
         act = _because(f"banned {ban.what} {until}", reason)
-        self._do(now, act, f"{ban.what} is banned", rows=(ban, *revoked), effect=banned)
+        self._do(now, act, f"{ban.what} is banned {until}", rows=(ban, *revoked), effect=banned)
 
     def unban(self, what: str, now: float) -> None:
         """Lift a ban."""
@@ -201,13 +201,17 @@ class Operator:
     def retry(self, now: float, message_id: str | None = None) -> int:
         """Try letters again now, the dead ones too: all, or the one with this Message-ID. How many those are."""
         count = self._hub.mailroom.retry(now, message_id)
-        self._note(now, f"tried mail again: {message_id or count}")
+        self._note(now, f"tried {message_id or f'{count} mails'} again")
         return count
 
     def drop(self, message_id: str, now: float) -> None:
         """Give up a letter that failed for good, or waits for its next try; its authors are told."""
-        self._hub.mailroom.drop(message_id)
-        self._note(now, f"dropped the mail {message_id}")
+        address = self._hub.mailroom.drop(message_id)
+        self._note(now, f"dropped {message_id}, the mail to {address}")
+
+    def gathering(self) -> list[tuple[str, int, float]]:
+        """Where texts wait for the next mail to an address: how many, and when that may go out."""
+        return self._hub.mailroom.digest.gathering()
 
     def audit(self, count: int, then: Callable[[Found], None], failed: Callable[[str], None]) -> None:
         """Ask for the last things that were done here; one of the two is called later."""

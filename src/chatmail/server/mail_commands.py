@@ -85,13 +85,19 @@ def _overview(operator: Operator, now: float) -> list[str]:
         waiting += f", the oldest for {span(now - oldest.time.timestamp())}, to {oldest.to}"
     sent = f"{several(figures.mails_sent, 'mail')} sent since the start, {figures.mails_dead:,} failed for good"
     letters = short_ids(_letters(operator))
-    if not letters:
+    gathering = [
+        ("-", address, several(count, "message"), f"next mail at {clock_time(max(free, now))}")
+        for address, count, free in operator.gathering()
+    ]
+    if not letters and not gathering:
         return [waiting, sent]
-    head, *rows = table(("ID", "TO", "HOLDS", "STATE"), *(_row(id, letter, now) for id, letter in letters.items()))
+    found = [_row(id, letter, now) for id, letter in letters.items()]
+    head, *rows = table(("ID", "TO", "HOLDS", "STATE"), *found, *gathering)
     lines = [waiting, sent, head]
-    for row, letter in zip(rows, letters.values(), strict=True):
+    for row, letter in zip(rows, letters.values(), strict=False):
         lines += [row, CONTINUED + letter.reply] if letter.reply else [row]
-    return [*lines, "/mail retry ID tries one again now, /mail drop ID gives it up"]
+    lines += rows[len(letters) :]
+    return [*lines, "/mail retry ID tries one again now, /mail drop ID gives it up"] if letters else lines
 
 
 def _row(id: str, letter: Letter, now: float) -> tuple[str, str, str, str]:

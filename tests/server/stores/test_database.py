@@ -515,6 +515,15 @@ class TestFile:
             os.umask(before)
         assert modes == {"chat.db": 0o600, "chat.db-wal": 0o600, "chat.db-shm": 0o600}
 
+    def test_nor_a_copy_that_was_put_back(self, tmp_path: Path) -> None:
+        path = tmp_path / "chat.db"
+        with opened(path):
+            pass
+        path.chmod(0o644)
+        with opened(path) as (database, _):
+            database.commit([said("a")])
+            assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+
     def test_a_commit_is_on_the_disk(self, tmp_path: Path) -> None:
         with opened(tmp_path / "chat.db") as (database, _):
             assert database._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -530,7 +539,8 @@ class TestFile:
     def test_a_file_that_cannot_be_made_is_named_with_the_reason(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         for path, why in (
-            (tmp_path / "no" / "chat.db", "No such file or directory"),
+            (tmp_path / "no" / "chat.db", f"there is no folder {tmp_path / 'no'}"),
+            (Path("/dev/null"), "it is no ordinary file"),
             (tmp_path / "file" / "chat.db", "Not a directory"),
             (tmp_path, "Is a directory"),
         ):

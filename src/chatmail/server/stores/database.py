@@ -8,6 +8,7 @@ memory there is only one). What is committed is on the disk: write-ahead log, on
 import fcntl
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
@@ -325,13 +326,22 @@ def _lock(path: str) -> int:
     """The file, made if it is not there, open and locked for as long as it stays open. Raises StoreError."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        raise StoreError(f"there is no folder {os.path.dirname(path)}") from None  # noqa: PTH120 - it is a str
     except OSError as error:
         raise StoreError(error.strerror) from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    why = ""
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        why = "it is no ordinary file"
+    else:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            why = "another chatmail-server uses it"
+    if why:
         os.close(file)
-        raise StoreError("another chatmail-server uses it") from None
+        raise StoreError(why)
+    os.fchmod(file, 0o600)  # a copy that was put back may have been open to others
     return file
 
 
