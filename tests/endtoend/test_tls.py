@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import re
 import ssl
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import trustme
 from chatmail.core.wire import Message
 from chatmail.server.app import running
 from chatmail.server.settings import Settings
-from tests.endtoend.conftest import SCRIPTS
+from tests.endtoend.conftest import SCRIPTS, Desk
 from tests.peer import Peer
 
 
@@ -98,3 +100,37 @@ async def test_who_wants_tls_where_there_is_none_is_told(tmp_path: Path, authori
     assert status == 3
     assert "it speaks no TLS; without --tls" in err
     assert len(err.splitlines()) == 1
+
+
+async def start_and_look(desk: Desk) -> tuple[str, str]:
+    """Start the server for every network with no settings but that; the fingerprints that it prints and that it has."""
+    async with asyncio.timeout(20):
+        process = await asyncio.create_subprocess_exec(
+            SCRIPTS / "chatmail-server",
+            env=desk.environment("operator", {"CHAT_HOST": "0.0.0.0", "CHAT_PORT": str(desk.port)}),
+            cwd=desk.folder / "operator", stdin=PIPE, stdout=PIPE,
+        )  # fmt: skip
+        assert process.stdout
+        printed = b""
+        while b"/help" not in printed:  # the last line of the opening
+            line = await process.stdout.readline()
+            assert line, printed
+            printed += line
+        anybody = ssl.create_default_context()
+        anybody.check_hostname = False
+        anybody.verify_mode = ssl.CERT_NONE
+        john = await Peer.connect(desk.port, tls=anybody)
+        await john.join("John")
+        seen = john.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        john.cut()
+        process.terminate()
+        await process.communicate()
+    [told] = re.findall(r"SHA256 (\S+)\n", printed.decode())
+    assert "with TLS" in printed.decode()
+    return told, sha256(seen).digest().hex(":").upper()
+
+
+async def test_a_server_for_other_machines_speaks_tls_by_itself_and_keeps_its_fingerprint(desk: Desk) -> None:
+    told, seen = await start_and_look(desk)
+    assert told == seen
+    assert await start_and_look(desk) == (told, seen)

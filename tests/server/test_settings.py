@@ -57,7 +57,7 @@ def test_an_empty_value_stands_for_the_default(tmp_path: Path) -> None:
 
 
 def test_every_setting_has_its_row_and_its_option() -> None:
-    of_one_start = ["check_mail"]
+    of_one_start = ["check_mail", "folder"]
     assert sorted([*(row.field for row in TABLE), *of_one_start]) == sorted(field.name for field in fields(Settings))
     assert [row.key for row in TABLE if not row.option] == ["PASSWORD"]
 
@@ -323,9 +323,12 @@ def test_when_addresses_are_proved(environ: dict[str, str], verify: bool) -> Non
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
-        ({"CHAT_HOST": "0.0.0.0"}, ["not proved", "without TLS"]),
-        (MAIL | {"CHAT_HOST": "0.0.0.0"}, ["without TLS"]),
-        (MAIL | {"CHAT_HOST": "0.0.0.0", "VERIFY_EMAIL": "no"}, ["VERIFY_EMAIL=no", "without TLS"]),
+        ({"CHAT_HOST": "0.0.0.0"}, ["not proved"]),
+        ({"CHAT_HOST": "0.0.0.0", "TLS": "off"}, ["not proved", "TLS=off: everything said crosses the network in"]),
+        (MAIL | {"CHAT_HOST": "0.0.0.0"}, []),
+        (MAIL | {"CHAT_HOST": "0.0.0.0", "TLS": "off"}, ["TLS=off: everything said crosses the network in clear"]),
+        (MAIL | {"CHAT_HOST": "0.0.0.0", "VERIFY_EMAIL": "no"}, ["VERIFY_EMAIL=no"]),
+        ({"TLS": "off"}, []),
         ({"VERIFY_EMAIL": "yes"}, ["only in the folder"]),
         (MAIL | {"SMTP_SECURITY": "none"}, ["the password goes to smtp.gmail.com in clear"]),
         (MAIL | {"SMTP_SECURITY": "none", "SMTP_HOST": "r.example.org", "PASSWORD": ""}, ["mails go to r.example.org"]),
@@ -339,6 +342,25 @@ def test_what_may_surprise_is_said(environ: dict[str, str], words: list[str]) ->
     assert all(word in warning for word, warning in zip(words, warnings, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("host", "tls", "on"),
+    [
+        *((host, "auto", False) for host in ("127.0.0.1", "::1", "localhost")),
+        *((host, "auto", True) for host in ("0.0.0.0", "::", "192.0.2.1", "chat.example.org")),
+        *((host, "off", False) for host in ("127.0.0.1", "0.0.0.0", "chat.example.org")),
+    ],
+)
+def test_off_loopback_the_chat_speaks_tls_unless_that_is_switched_off(host: str, tls: str, on: bool) -> None:
+    assert read(CHAT_HOST=host, TLS=tls).tls_on == on
+
+
+def test_the_server_keeps_its_own_certificate_beside_what_else_it_keeps(tmp_path: Path) -> None:
+    assert load([], {}, tmp_path).own_certificate == tmp_path / "chatmail-tls.pem"
+    assert load(["--db=there/x.db"], {}, tmp_path).own_certificate == tmp_path / "there" / "chatmail-tls.pem"
+    assert load(["--db=/var/lib/x.db"], {}, tmp_path).own_certificate == Path("/var/lib/chatmail-tls.pem")
+    assert load(["--db=:memory:"], {}, tmp_path).own_certificate == tmp_path / "chatmail-tls.pem"
+
+
 def test_with_a_certificate_the_chat_speaks_tls(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").touch()
     (tmp_path / "key.pem").touch()
@@ -347,6 +369,7 @@ def test_with_a_certificate_the_chat_speaks_tls(tmp_path: Path) -> None:
     assert settings.tls_on
     assert settings.tls_cert == tmp_path / "cert.pem"
     assert settings.warnings == []
+    assert load(["--host=127.0.0.1"], environ, tmp_path).tls_on
     assert not load(["--tls=off"], environ, tmp_path).tls_on
 
 

@@ -11,7 +11,6 @@ import resource
 import secrets
 import signal
 import socket
-import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +24,7 @@ from chatmail.core.hub import Hub
 from chatmail.core.limits import Limits
 from chatmail.core.operator import Operator
 from chatmail.core.records import Draft, Letter, Snapshot
-from chatmail.server import checkmail
+from chatmail.server import checkmail, tls
 from chatmail.server.console import Console
 from chatmail.server.engine import Engine
 from chatmail.server.letters import compose, compose_code, fits
@@ -91,7 +90,7 @@ async def serve(settings: Settings) -> None:
     end = asyncio.Event()
     with handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), end.set)), console.logging():
         async with running(settings) as house, asyncio.TaskGroup() as group:
-            for line in _opening(settings, house.port):
+            for line in _opening(settings, house):
                 _log.info(line)
             for warning in settings.warnings:
                 _log.warning(warning)
@@ -106,9 +105,11 @@ async def serve(settings: Settings) -> None:
 class House:
     """The running parts, for who wants to look at them."""
 
-    def __init__(self, hub: Hub, port: int) -> None:
+    def __init__(self, hub: Hub, port: int, fingerprint: str) -> None:
         self.hub = hub
         self.port = port
+        self.fingerprint = fingerprint
+        """Of the certificate, "" without TLS."""
 
     def mail_figures(self) -> tuple[int, int]:
         """How many mails went out, and how many texts still wait for theirs."""
@@ -160,15 +161,16 @@ async def _running(
         code_letter=partial(_code_letter, settings),
     )
     hub.motd = hub.motd or settings.motd
-    listener = Listener(hub, settings.rate, clock)
-    port = await listener.open(settings.chat_host, settings.chat_port, _tls(settings))
+    secured = tls.prepare(settings)
+    listener = Listener(hub, settings.rate, clock, secured and secured.context)
+    port = await listener.open(settings.chat_host, settings.chat_port)
     async with asyncio.TaskGroup() as parts:
         tasks = [
             parts.create_task(engine.run(hub), name="engine"),
             parts.create_task(postman.run(hub.mailroom), name="postman"),
         ]
         try:
-            yield House(hub, port)
+            yield House(hub, port, secured.fingerprint if secured else "")
         finally:
             await listener.close()
             await _finish(postman, engine, hub)
@@ -190,7 +192,7 @@ async def _finish(postman: Postman, engine: Engine, hub: Hub) -> None:
         _log.error("the last that was to be stored is lost: the store takes longer than %g s", STORE_TIME)
 
 
-def _opening(settings: Settings, port: int) -> list[str]:
+def _opening(settings: Settings, house: House) -> list[str]:
     """What the operator reads first."""
     smtp = settings.smtp
     mail = (
@@ -203,9 +205,14 @@ def _opening(settings: Settings, port: int) -> list[str]:
         if settings.chat_db == MEMORY
         else f"what is said is kept for {several(settings.keep_days, 'day')} in {settings.chat_db}"
     )
+    certificate = [
+        f"the fingerprint of its certificate: {house.fingerprint}",
+        "people's clients show it when they first connect: pass it on in some other way, so that they can compare",
+    ]
     return [
-        f"chatmail {__version__} listens on {settings.chat_host} port {port}"
-        + (", with TLS" if settings.tls_on else ""),
+        f"chatmail {__version__} listens on {settings.chat_host} port {house.port}"
+        + (", with TLS" if house.fingerprint else ""),
+        *(certificate if house.fingerprint else []),
         mail,
         kept,
         "/help lists the commands",
@@ -238,20 +245,6 @@ def _compose(settings: Settings, epoch: str, draft: Draft) -> Letter:
 
 def _code_letter(settings: Settings, address: str, name: str, code: str, made: float, expires: float) -> Letter:
     return compose_code(address, name, code, settings.sender_email, made, expires, secrets.token_hex(8))
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if not settings.tls_on or settings.tls_cert is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")  # never asked for at the prompt
-    except (OSError, ValueError) as error:
-        pair = f"TLS_CERT={settings.tls_cert} with TLS_KEY={settings.tls_key}"
-        right = "a certificate and its key, both PEM files, the key without a password"
-        raise SettingsError([f"{pair} can't be used ({error}); they must be {right}"]) from None
-    return context
 
 
 def _room(clients: int) -> int:

@@ -13,8 +13,6 @@ from chatmail.server.session import Connection
 BACKLOG = 1024
 SEND_BUFFER = 256 * 1024
 """What the system may hold of one session's output, in bytes."""
-TLS_TIME = 5.0
-"""How long a peer has for the TLS handshake, in seconds."""
 CLOSING_TIME = 3.0
 """How long all connections together have to end at the end, in seconds."""
 
@@ -27,25 +25,23 @@ class Listener:
     Args:
         rate: how fast a session is read, None for as fast as it sends.
         clock: seconds since the epoch.
+        tls: what the connections speak, None for plain TCP.
     """
 
-    def __init__(self, hub: Hub, rate: Rate | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, hub: Hub, rate: Rate | None, clock: Callable[[], float], tls: ssl.SSLContext | None = None
+    ) -> None:
         self._hub = hub
         self._rate = rate
         self._clock = clock
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+    async def open(self, host: str, port: int) -> int:
         """Listen; returns the port, which the system chose when 0 was asked for. Raises OSError."""
-        self._server = await asyncio.start_server(
-            self._accept,
-            host,
-            port,
-            backlog=BACKLOG,
-            ssl=tls,
-            ssl_handshake_timeout=TLS_TIME if tls is not None else None,
-        )
+        # TLS comes later: who has yet to shake hands is a connection like any other, and counted as one.
+        self._server = await asyncio.start_server(self._accept, host, port, backlog=BACKLOG)
         for listening in self._server.sockets:
             # What is set here holds for each connection it accepts.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -53,7 +49,7 @@ class Listener:
         return int(self._server.sockets[0].getsockname()[1])
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(reader, writer, self._hub, self._rate, self._clock)
+        connection = Connection(reader, writer, self._hub, self._rate, self._clock, self._tls)
         task = asyncio.get_running_loop().create_task(connection.run())
         self._tasks.add(task)
         task.add_done_callback(self._ended)

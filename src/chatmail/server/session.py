@@ -4,11 +4,15 @@ One task reads. Writing needs none as long as the peer keeps up: ``flush`` write
 the journal at a time. When the socket takes no more, the session stands still where its cursor is, is not read
 either, and one task waits for the socket. Closing is bounded: the last words go out, and whoever does not hang up
 then is cut off.
+
+With TLS, the hub knows a connection before the handshake: who never finishes it is one of those that have not joined,
+and is counted, and sent away, like all of them.
 """
 
 import asyncio
 import fcntl
 import logging
+import ssl
 import struct
 import termios
 from collections.abc import Callable
@@ -32,6 +36,8 @@ from chatmail.core.wire import (
 READ_SIZE = 64 * 1024
 PING_RATE = Rate(50, 10)
 """How often a session may ping: it costs little, but not nothing."""
+TLS_TIME = 5.0
+"""How long a peer has for the TLS handshake, in seconds."""
 SLOW = 10.0
 """A peer that takes nothing for so many seconds is closed as too slow."""
 LINGER = 1.0
@@ -46,6 +52,7 @@ class Connection:
     Args:
         rate: how fast it is read, None for as fast as it sends.
         clock: seconds since the epoch.
+        tls: what it speaks, None for plain TCP.
     """
 
     __slots__ = (
@@ -53,15 +60,18 @@ class Connection:
         "_drainer",
         "_ending",
         "_frames",
+        "_handshake",
         "_hub",
         "_may_read",
         "_pings",
         "_rate",
+        "_raw",
         "_reader",
         "_reason",
         "_session",
         "_shut",
         "_stalled",
+        "_tls",
         "_transport",
         "_writer",
     )
@@ -73,13 +83,16 @@ class Connection:
         hub: Hub,
         rate: Rate | None,
         clock: Callable[[], float],
+        tls: ssl.SSLContext | None,
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._transport = writer.transport
+        self._raw = self._transport = writer.transport
         self._hub = hub
         self._clock = clock
         self._rate = rate
+        self._tls = tls
+        self._handshake: asyncio.Timeout | None = None
         self._fill_buckets(clock())
         self._session: Session | None = None
         self._may_read: asyncio.Event | None = None
@@ -96,10 +109,9 @@ class Connection:
 
     async def run(self) -> None:
         """Serve this connection until either end hangs up."""
-        transport = self._transport
         # Nothing is to wait in our memory but what the socket did not take of one write.
-        transport.set_write_buffer_limits(high=0)
-        peer = transport.get_extra_info("peername")
+        self._transport.set_write_buffer_limits(high=0)
+        peer = self._transport.get_extra_info("peername")
         host = peer[0] if peer else ""
         try:
             await self._serve(host)
@@ -110,21 +122,39 @@ class Connection:
                 self._ending.cancel()
             if self._drainer is not None:
                 self._drainer.cancel()
-            transport.abort()
+            self._transport.abort()
 
     async def _serve(self, host: str) -> None:
         try:
             session = self._session = self._hub.connect(host, self._clock(), self.flush)
         except Refused as refused:
+            await self._secure(LINGER)
             bye = Bye(reason=refused.text, retry=refused.code is Code.SERVER_FULL)
             self._transport.write(encode(refused.frame()) + encode(bye))
             self._end()
             await self._discard()
             return
         try:
+            await self._secure(TLS_TIME)
             await self._converse(session)
         finally:
             self._hub.disconnected(session, self._clock(), self._reason)
+
+    async def _secure(self, seconds: float) -> None:
+        """Speak TLS from here on, if that is what is spoken; raises OSError when the peer doesn't do so in time.
+
+        Nothing may be awaited before: what the peer sends would be read, and lost to the handshake.
+        """
+        if self._tls is None:
+            return
+        try:
+            async with asyncio.timeout(seconds) as self._handshake:
+                await self._writer.start_tls(self._tls)
+        finally:
+            self._handshake = None
+        self._transport = self._writer.transport
+        self._transport.set_write_buffer_limits(high=0)
+        self.flush()
 
     async def _converse(self, session: Session) -> None:
         decoder: Decoder[ClientFrame] = Decoder(ClientFrame, LINE_BEFORE_JOIN)
@@ -188,6 +218,10 @@ class Connection:
         session = self._session
         if session is None or self._shut:
             return
+        if self._handshake is not None:  # nothing can be said yet, not even goodbye
+            if session.closing and not self._handshake.expired():
+                self._handshake.reschedule(0)
+            return
         transport = self._transport
         if session.deaf and transport.is_closing():  # it has gone while nobody read it
             self._let_read()
@@ -236,7 +270,7 @@ class Connection:
         """How many bytes the peer has not taken yet: ours, and those the system holds for it (tcp(7), SIOCOUTQ)."""
         sock = self._transport.get_extra_info("socket")
         (queued,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
-        return self._transport.get_write_buffer_size() + int(queued)
+        return int(queued) + sum(each.get_write_buffer_size() for each in {self._raw, self._transport})
 
     def _end(self) -> None:
         """No more is to be said: half-close once all is out, and cut off who has not hung up soon."""

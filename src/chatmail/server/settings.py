@@ -100,6 +100,8 @@ class Settings:
     max_per_ip: int = 256
     rate: Rate | None = _RATE
     presence_max: int = 200
+    folder: Path = Path()
+    """Where relative paths start."""
     check_mail: str | None = None
     """Do not serve but send a test mail to this address, "" for the sender's own; an option of this start only."""
 
@@ -121,7 +123,14 @@ class Settings:
     @property
     def tls_on(self) -> bool:
         """Whether the chat itself speaks TLS."""
-        return self.tls != "off" and self.tls_cert is not None and self.tls_key is not None
+        given = self.tls_cert is not None and self.tls_key is not None
+        return self.tls != "off" and (given or not self.loopback)
+
+    @property
+    def own_certificate(self) -> Path:
+        """Where the server keeps the certificate that it makes when it is given none: beside what else it keeps."""
+        folder = self.folder if self.chat_db == ":memory:" else Path(self.chat_db).parent
+        return folder / "chatmail-tls.pem"
 
     @property
     def smtp(self) -> Smtp | None:
@@ -160,8 +169,8 @@ def _warnings(s: Settings) -> Iterator[str]:
         yield f"VERIFY_EMAIL=yes without a mail account: the codes are only in the folder {s.outbox}."
     if not s.loopback and not s.tls_on:
         yield (
-            f"CHAT_HOST={s.chat_host} without TLS: everything said crosses the network in clear. "
-            "Set TLS_CERT and TLS_KEY, or use a tunnel."
+            f"CHAT_HOST={s.chat_host} with TLS=off: everything said crosses the network in clear. "
+            "Leave TLS=auto, or use a tunnel."
         )
     if s.smtp and s.smtp.security == "none" and s.password:
         yield f"SMTP_SECURITY=none: the password goes to {s.smtp.host} in clear."
@@ -228,8 +237,8 @@ TABLE = (
         "CHAT_DB", values.database, "FILE", "where everything is kept; :memory: keeps nothing once the server has ended"
     ),
     Row("OUTBOX", values.in_folder, "FOLDER", "where mails are written while there is no mail account"),
-    Row("TLS", partial(values.choice, among="auto off"), "WHEN", "auto (with TLS_CERT and TLS_KEY), off"),
-    Row("TLS_CERT", values.file, "FILE", "certificate with its chain, PEM"),
+    Row("TLS", partial(values.choice, among="auto off"), "WHEN", "auto (off loopback, or with TLS_CERT), off"),
+    Row("TLS_CERT", values.file, "FILE", "certificate with its chain, PEM; without one, TLS takes one of its own"),
     Row("TLS_KEY", values.file, "FILE", "its private key, PEM"),
     Row(
         *("VERIFY_EMAIL", partial(values.choice, among="auto yes no"), "WHEN"),
@@ -245,7 +254,7 @@ TABLE = (
         "how long everything that was said is kept",
     ),
     Row("MAIL_WINDOW", values.seconds, "SECONDS", "direct messages within it share one mail"),
-    Row("MOTD", values.text, "TEXT", "message of the day, shown to who comes in; /motd sets another one"),
+    Row("MOTD", values.text, "TEXT", "message of the day, shown to who comes in, unless /motd has set another one"),
     Row("MAX_CLIENTS", _size, "N", "people at once"),
     Row("MAX_PER_IP", _size, "N", "people at once from one IP address; this machine is exempt"),
     Row("RATE", values.rate, "N/N", "messages at once / a second for each person, or off"),
@@ -287,7 +296,7 @@ def load(argv: Sequence[str], environ: Mapping[str, str], folder: Path) -> Setti
             wrong.add(row.key)
             shown = f"={_shorten(value)}" if row.option else ""
             mistakes.append(f"{row.key}{shown} (from {source}) should be {error}")
-    settings = Settings(check_mail=_test_address(options["check_mail"], mistakes), **chosen)
+    settings = Settings(folder=folder, check_mail=_test_address(options["check_mail"], mistakes), **chosen)
     mistakes += [text for keys, text in _contradictions(settings) if not keys & wrong]
     if mistakes:
         raise SettingsError(mistakes)
