@@ -1,6 +1,7 @@
 """A server that does what the test says, over a real socket; and a face that remembers what it was told."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -90,6 +91,13 @@ class Visit:
         self.send(answer or welcome(join.name), *frames)
         return join
 
+    async def line(self) -> bytes:
+        """The next line as it is; nothing when the client closes instead."""
+        try:
+            return await self._reader.readline()
+        except ConnectionError:
+            return b""
+
     async def rest(self) -> bytes:
         """All that still comes, until the client has closed."""
         try:
@@ -105,24 +113,56 @@ class Visit:
 class ScriptedServer:
     """Hands out connections in the order in which they come."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, tls: bool) -> None:
         self.visits: asyncio.Queue[Visit] = asyncio.Queue()
-        self.address = Server("127.0.0.1", port)
+        self.address = Server("127.0.0.1", port, tls=tls)
+        self.said = b""
+        """What was said to it, on all connections, since ``heard`` was last asked."""
 
     async def visit(self) -> Visit:
         return await self.visits.get()
 
+    async def heard(self) -> bytes:
+        """What was said up to now, and not heard yet: one more connection comes after the others, as a barrier."""
+        anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+        host, port, tls = self.address.host, self.address.port, anybody if self.address.tls else None
+        _, writer = await asyncio.open_connection(host, port, ssl=tls)
+        writer.write(b"barrier\n")
+        while await (await self.visit()).line() != b"barrier\n":
+            pass
+        writer.close()
+        await writer.wait_closed()
+        said, self.said = self.said.replace(b"barrier\n", b""), b""
+        return said
+
+
+class _Noting(asyncio.StreamReaderProtocol):
+    """Notes what is said at once, however soon after it the connection breaks."""
+
+    def __init__(
+        self, there: ScriptedServer, arrive: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+    ) -> None:
+        super().__init__(asyncio.StreamReader(), arrive)
+        self._there = there
+
+    def data_received(self, data: bytes) -> None:
+        self._there.said += data
+        super().data_received(data)
+
 
 @asynccontextmanager
-async def scripted() -> AsyncIterator[ScriptedServer]:
+async def scripted(tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[ScriptedServer]:
     all_visits = []
+    there: ScriptedServer
 
     def arrive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         all_visits.append(Visit(reader, writer))
         there.visits.put_nowait(all_visits[-1])
 
-    server = await asyncio.start_server(arrive, "127.0.0.1", 0)
-    there = ScriptedServer(server.sockets[0].getsockname()[1])
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Noting(there, arrive), "127.0.0.1", port, ssl=tls)
+    there = ScriptedServer(server.sockets[0].getsockname()[1], tls=tls is not None)
     try:
         yield there
     finally:

@@ -7,9 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,33 +16,16 @@ import pytest
 import chatmail
 from chatmail.client.app import Exit, server_of
 from chatmail.client.link import Server
+from chatmail.client.trust import fingerprint
 from chatmail.core import wire
+from tests.client.program import CI, CLIENT, chatting
 from tests.client.scripted import NOW, ScriptedServer, Visit, echo, message, page, scripted, welcome
-
-CLIENT = (sys.executable, "-W", "error", "-m", "chatmail.client.app")
-CI = ("--name", "ci", "--email", "ci@example.org")
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[ScriptedServer]:
     async with scripted() as server:
         yield server
-
-
-@asynccontextmanager
-async def chatting(
-    server: ScriptedServer, *options: str, stdin: int = PIPE, stdout: int = PIPE
-) -> AsyncIterator[Process]:
-    async with asyncio.timeout(20):
-        process = await asyncio.create_subprocess_exec(
-            *CLIENT, str(server.address), *CI, *options, stdin=stdin, stdout=stdout, stderr=PIPE
-        )
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
 
 
 async def serve(visit: Visit) -> None:
@@ -305,7 +287,10 @@ def test_where_nothing_listens(unused_tcp_port: int) -> None:
         (("--name", "a b", "--email", "ci@example.org"), "SPACE"),
         (("--name", "ci", "--email", "ci@example"), "a domain with a dot"),
         (("host:port",), "'port' is no port"),
+        (("two words:1",), "is no name of a host"),
         (("--colour",), "unrecognized"),
+        (("--trust", "SHA256:AB"), "'SHA256:AB' is no fingerprint"),
+        (("--trust", fingerprint(b""), "--no-tls"), "with --no-tls there is none"),
     ],
 )
 def test_wrong_usage_is_told_in_a_sentence(options: tuple[str, ...], told: str) -> None:

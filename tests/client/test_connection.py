@@ -1,9 +1,6 @@
 """The connection joins, keeps alive, comes back, loses nothing, and has one sentence for each thing that goes wrong."""
 
 import asyncio
-import errno
-import socket
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,14 +8,15 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET, structs
 
 from chatmail.client.connection import Connection
 from chatmail.client.heartbeat import Heartbeat
 from chatmail.client.link import Ending, How, Server, State, Timing, backoff
 from chatmail.client.lookback import Found, LookBack, NotFound
 from chatmail.client.timeline import Timeline
-from chatmail.client.wording import why
 from chatmail.core import wire
+from tests.client.certificates import fingerprint_of, issue, serving
 from tests.client.scripted import NOW, Recorder, ScriptedServer, direct, echo, message, page, scripted, welcome
 
 FAST = Timing(first=0.0, longest=0.01, leave=5.0)
@@ -33,11 +31,16 @@ async def server() -> AsyncIterator[ScriptedServer]:
 class Client:
     """A connection that runs, its timeline and its face."""
 
-    def __init__(self, server: Server, timing: Timing, patience: float | None = None) -> None:
+    def __init__(self, server: Server, timing: Timing, patience: float | None = None, token: str | None = None) -> None:
         self.face = Recorder()
         self.timeline = Timeline("John", "p")
+        self.kept: list[str] = []
         self.connection = Connection(
-            server, "John", "john@example.org", self.timeline, self.face, timing=timing, patience=patience
+            *(server, "John", "john@example.org", self.timeline, self.face),
+            token=token,
+            keep=self.kept.append,
+            timing=timing,
+            patience=patience,
         )
         self.ending: asyncio.Task[Ending]
 
@@ -46,8 +49,10 @@ class Client:
 
 
 @asynccontextmanager
-async def client(server: ScriptedServer, timing: Timing = FAST, patience: float | None = None) -> AsyncIterator[Client]:
-    running = Client(server.address, timing, patience)
+async def client(
+    server: ScriptedServer, timing: Timing = FAST, patience: float | None = None, token: str | None = None
+) -> AsyncIterator[Client]:
+    running = Client(server.address, timing, patience, token)
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         running.ending = tasks.create_task(running.connection.run())
         yield running
@@ -240,6 +245,35 @@ async def test_it_comes_back_with_its_token_where_it_was(server: ScriptedServer)
         assert [frame.seq for frame in john.face.frames(wire.Message)] == [41, 42]
 
 
+async def test_a_token_from_before_is_shown_but_resumes_nothing_and_each_new_one_is_handed_on(
+    server: ScriptedServer,
+) -> None:
+    async with client(server, token="t0") as john:
+        john.timeline.receive(welcome(epoch="e1", seq=41))  # of somebody else, before another name was asked for
+        visit = await server.visit()
+        join = await visit.admit()
+        assert (join.token, join.resume) == ("t0", UNSET)
+        await john.joined()
+        visit.cut()
+        visit = await server.visit()
+        join = await visit.admit(answer=structs.replace(welcome(), token="t2"))
+        assert (join.token, join.resume) == ("t1", wire.Resume(epoch="e1", seq=0))
+        await john.joined()
+    assert john.kept == ["t1", "t2"]
+
+
+async def test_a_token_that_proves_nothing_leads_to_the_challenge(server: ScriptedServer) -> None:
+    async with client(server, token="t0") as john:
+        visit = await server.visit()
+        await visit.expect(wire.Join)
+        visit.send(CHALLENGE)
+        john.face.codes.put_nowait("111111")
+        await visit.expect(wire.Verify)
+        visit.send(welcome())
+        await john.joined()
+    assert john.kept == ["t1"]
+
+
 async def test_unconfirmed_lines_are_sent_again_in_order_under_the_same_ids(server: ScriptedServer) -> None:
     async with client(server) as john:
         visit = await server.visit()
@@ -294,6 +328,41 @@ def test_backoff_stays_between_its_bounds(attempt: int, chance: float) -> None:
 def test_backoff_spreads_more_and_more() -> None:
     assert [backoff(attempt, Timing(), lambda: 1.0) for attempt in range(8)] == [1, 2, 4, 8, 16, 30, 30, 30]
     assert backoff(7, Timing(), lambda: 0.0) == 0.5
+
+
+# Certificates.
+
+
+async def test_a_certificate_that_nobody_known_has_signed_is_the_end_of_a_first_connection() -> None:
+    shown = issue()
+    async with scripted(serving(shown)) as server, client(server) as john:
+        ending = await john.ending
+        assert await server.heard() == b""
+    assert ending.how is How.UNREACHABLE
+    assert ending.stranger
+    assert ending.stranger.found == fingerprint_of(shown)
+    assert f"--trust {fingerprint_of(shown)}" in ending.text
+
+
+async def test_a_certificate_that_changes_is_told_of_and_nothing_is_said_until_the_right_one_is_back() -> None:
+    first, second = issue(), issue()
+    context = serving(first)
+    async with scripted(context) as server:
+        server.address = structs.replace(server.address, pin=fingerprint_of(first))
+        async with client(server) as john:
+            visit = await server.visit()
+            await visit.admit()
+            await john.joined()
+            second.configure_cert(context)
+            visit.cut()
+            await john.face.until(lambda: any("It may be an attack" in text for _, text in john.face.states))
+            john.connection.say(wire.Say(text="for the right one"))
+            first.configure_cert(context)
+            while not (line := await (visit := await server.visit()).line()):
+                pass  # a look at the certificate, and not a word
+            assert b'"join"' in line
+            visit.send(welcome())
+            assert (await visit.expect(wire.Say)).text == "for the right one"
 
 
 # Refusals.
@@ -531,18 +600,3 @@ async def test_a_list_of_people_may_be_long(server: ScriptedServer) -> None:
     async with client(server) as john:
         await (await server.visit()).admit(wire.People(people=away, total=1000))
         await john.face.until(lambda: bool(john.face.frames(wire.People)))
-
-
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (socket.gaierror(socket.EAI_NONAME, "x"), "there is no such host, or no network"),
-        (TimeoutError(), "no answer"),
-        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] x"), "it speaks no TLS"),
-        (OSError("Multiple exceptions: [Errno 111] Connection refused, [Errno 111] x"), "nothing listens there"),
-        (OSError(errno.EHOSTUNREACH, "No route to host"), "no route to host"),
-    ],
-)
-def test_why_there_is_no_connection(error: OSError, told: str) -> None:
-    assert told in why(error)
-    assert "Errno" not in why(error)

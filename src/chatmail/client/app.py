@@ -4,18 +4,22 @@ import argparse
 import asyncio
 import os
 import secrets
-import ssl
 import sys
 from enum import IntEnum
+from functools import partial
 
 from msgspec import structs
 
 import chatmail
+from chatmail.client import wording
+from chatmail.client.keys import Keys
 from chatmail.client.link import Ending, How, Server
+from chatmail.client.state import open_folder, state_folder
 from chatmail.client.timeline import Timeline
+from chatmail.client.trust import read_fingerprint
 from chatmail.core import wire
 from chatmail.core.names import BadEmail, BadName, check_email, check_name
-from chatmail.terminal.text import plain, visible
+from chatmail.terminal.text import paragraph, plain
 
 HOST = "localhost"
 PORT = 6245
@@ -59,9 +63,9 @@ MENDED_BY = {
 
 def main() -> None:
     """The console script."""
-    options = _options().parse_args()
-    if options.tls:
-        options.server = structs.replace(options.server, tls=_tls())
+    options = _options(sys.argv[1:])
+    if not options.server.tls and not options.server.loopback:
+        _complain(wording.in_clear(options.server))
     talk = _at_terminal if _is_terminal(sys.stdin) and _is_terminal(sys.stdout) else _in_pipe
     code = talk(options)
     _flush()
@@ -85,13 +89,22 @@ def server_of(text: str) -> Server:
     if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
         raise argparse.ArgumentTypeError(f"{port!r} is no port: it is a number from 1 to 65535")
     try:
-        host.encode("idna")
+        fits = host.isprintable() and " " not in host and host.encode("idna")
     except UnicodeError:
-        raise argparse.ArgumentTypeError(f"{host!r} is no name of a host") from None
+        fits = False
+    if host and not fits:
+        raise argparse.ArgumentTypeError(f"{host!r} is no name of a host")
     return Server(host or HOST, int(port) if port else PORT)
 
 
-def _options() -> argparse.ArgumentParser:
+def _fingerprint_of(text: str) -> str:
+    try:
+        return read_fingerprint(text)
+    except ValueError as mistake:
+        raise argparse.ArgumentTypeError(str(mistake)) from None
+
+
+def _options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="chatmail",
         description="Chat in the terminal; direct messages reach people by email.",
@@ -107,17 +120,27 @@ def _options() -> argparse.ArgumentParser:
         default=Server(HOST, PORT),
         help=f"where the server is ({HOST}:{PORT})",
     )
-    parser.add_argument("--tls", action="store_true", help="speak TLS, and check the server's certificate and its name")
+    parser.add_argument(
+        "--tls",
+        action=argparse.BooleanOptionalAction,
+        help="encrypt the connection, or not; it is, unless the server is on this machine",
+    )
+    parser.add_argument(
+        "--trust",
+        metavar="SHA256:...",
+        type=_fingerprint_of,
+        help="trust the certificate with this fingerprint, from now on; the operator sees it at the server's start",
+    )
     parser.add_argument("--name", default="", help="your name in the chat; asked for when it is missing")
     parser.add_argument("--email", default="", help="your email address; asked for when it is missing")
     parser.add_argument("--version", action="version", version=f"chatmail {chatmail.__version__}")
-    return parser
-
-
-def _tls() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+    options = parser.parse_args(argv)
+    if options.tls is None:
+        options.tls = bool(options.trust) or not options.server.loopback
+    if options.trust and not options.tls:
+        parser.error("--trust is about a certificate, and with --no-tls there is none")
+    options.server = structs.replace(options.server, tls=options.tls)
+    return options
 
 
 def _is_terminal(stream: object) -> bool:
@@ -143,7 +166,7 @@ def _end(ending: Ending, timeline: Timeline, *, refused: bool = False) -> Exit:
 def _complain(text: str) -> None:
     if sys.stderr:
         try:
-            print(f"chatmail: {plain(visible(text))}", file=sys.stderr, flush=True)
+            print(f"chatmail: {plain(paragraph(text))}", file=sys.stderr, flush=True)
         except OSError:
             sys.stderr = None  # nobody reads it
 
@@ -172,11 +195,18 @@ def _in_pipe(options: argparse.Namespace) -> Exit:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     timeline = _timeline(name)
+    keys = Keys(open_folder(state_folder(), _complain), _complain)
 
     async def talk() -> tuple[Ending, bool]:
         fd = None if sys.stdin is None else sys.stdin.fileno()
-        face = Plain(options.server, name, email, timeline, fd=fd, out=sys.stdout, err=sys.stderr)
-        return await face.run(), face.refused
+        server = options.server if options.trust else keys.pinned(options.server)
+        while True:
+            token, keep = keys.token(server, name, email), partial(keys.keep, server, name, email)
+            face = Plain(server, name, email, timeline, token=token, keep=keep, fd=fd, out=sys.stdout, err=sys.stderr)
+            ending = await face.run()
+            if ending.stranger is None or ending.stranger.found != options.trust:
+                return _without(options.trust, server, ending), face.refused
+            server = keys.trust(server, options.trust)
 
     ending, refused = asyncio.run(talk())
     return _end(ending, timeline, refused=refused)
@@ -184,23 +214,29 @@ def _in_pipe(options: argparse.Namespace) -> Exit:
 
 def _at_terminal(options: argparse.Namespace) -> Exit:
     try:
-        return asyncio.run(chat(options.server, options.name, options.email))
+        return asyncio.run(chat(options.server, options.name, options.email, options.trust))
     except EOFError:
         return Exit.OK
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
 
 
-async def chat(server: Server, name: str, email: str) -> Exit:
-    """Ask, connect, chat; ask again when the server refuses what another answer may mend."""
+async def chat(server: Server, name: str, email: str, trust: str | None = None) -> Exit:
+    """Ask, connect, chat; ask again when the server refuses what another answer may mend.
+
+    A certificate that nobody known has signed is trusted when ``trust`` names it, or the person says so.
+    """
     from chatmail.client import ask  # prompt-toolkit takes its time to load: only where there is a terminal
     from chatmail.client.prompt import Chat
-    from chatmail.terminal.history import history_path, open_history
+    from chatmail.terminal.history import open_history
 
     wrong = {"name": "", "email": ""}
     given = {"name": name, "email": email}
     questions = {"name": ask.NAME, "email": ask.EMAIL}
-    history = open_history(history_path("history"), ask.complain)
+    folder = open_folder(state_folder(), ask.complain)
+    history = open_history(folder and folder / "history", ask.complain)
+    keys = Keys(folder, ask.complain)
+    server = server if trust else keys.pinned(server)
     timeline = _timeline(name)
     while True:
         for field, question in questions.items():
@@ -210,12 +246,27 @@ async def chat(server: Server, name: str, email: str) -> Exit:
                 answer = await ask.ask(question, wrong[field])
             given[field], wrong[field] = answer, ""
         timeline.me = given["name"]
-        face = Chat(server, given["name"], given["email"], timeline, history=history)
+        me = server, given["name"], given["email"]
+        face = Chat(*me, timeline, token=keys.token(*me), keep=partial(keys.keep, *me), history=history)
+        keys.report = face.warn
         ending = await face.run()
+        if stranger := ending.stranger:
+            asked = stranger.pinned is None and trust is None
+            if stranger.found != trust and not (asked and await ask.trusts(server, stranger)):
+                return _end(_without(trust, server, ending), timeline)
+            server = keys.trust(server, stranger.found)
+            continue
         mend = _mended_by(ending)
         if mend is None:
             return _end(ending, timeline)
         wrong[mend] = ending.text
+
+
+def _without(trust: str | None, server: Server, ending: Ending) -> Ending:
+    """The end without a connection, where ``trust`` named another certificate than the one that is there."""
+    if trust is None or ending.stranger is None:
+        return ending
+    return structs.replace(ending, text=wording.untrusted(server, structs.replace(ending.stranger, pinned=trust)))
 
 
 def _mended_by(ending: Ending) -> str | None:

@@ -1,4 +1,4 @@
-"""Asking for a name and an address before connecting, until they are right."""
+"""Asking before there is a prompt: for a name, an address, and whether a certificate is trusted; until it is right."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,10 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.styles import Style
 
-from chatmail.client import screen
-from chatmail.core.names import BadEmail, BadName, check_email, check_name
+from chatmail.client import screen, wording
+from chatmail.client.link import Server
+from chatmail.client.trust import Stranger
+from chatmail.core.names import check_email, check_name
 from chatmail.terminal.display import Display
 
 
@@ -19,15 +21,22 @@ class Question(Struct, frozen=True):
     check: Callable[[str], str]
 
 
+def _check_yes_or_no(text: str) -> str:
+    if text.lower() not in {"yes", "no"}:
+        raise ValueError("please type yes or no")
+    return text.lower()
+
+
 NAME = Question("Your name: ", check_name)
 EMAIL = Question("Your email address: ", check_email)
+TRUST = Question("Trust it? (yes/no) ", _check_yes_or_no)
 
 
 def check(question: Question, answer: str) -> tuple[str | None, str]:
     """The answer in its final form, or None and what is wrong with it."""
     try:
         return question.check(answer.strip()), ""
-    except (BadName, BadEmail) as mistake:
+    except ValueError as mistake:  # BadName and BadEmail are of this family
         return None, str(mistake)
 
 
@@ -52,6 +61,21 @@ async def ask(question: Question, wrong: str) -> str:
             return answer
 
 
+async def trusts(server: Server, stranger: Stranger) -> bool:
+    """Ask whether an unknown certificate is trusted; raises as ``ask`` does."""
+    tell(wording.who_is_it(server, stranger))
+    return await ask(TRUST, "") == "yes"
+
+
+def tell(text: str) -> None:
+    """Say something while no prompt is there."""
+    _show(text, trouble=False)
+
+
 def complain(text: str) -> None:
     """Say what is wrong while no prompt is there."""
-    Display(screen.STYLE, links=True).show(screen.status(text, trouble=True))
+    _show(text, trouble=True)
+
+
+def _show(text: str, *, trouble: bool) -> None:
+    Display(screen.STYLE, links=True).show(screen.status(text, trouble=trouble))

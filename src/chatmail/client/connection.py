@@ -19,11 +19,13 @@ from collections.abc import Callable
 
 from msgspec import UNSET
 
+from chatmail.client.dial import dial
 from chatmail.client.heartbeat import Heartbeat
 from chatmail.client.link import Ending, Face, How, Lost, Server, State, Timing, backoff
 from chatmail.client.lookback import Found, LookBack, LookBacks, NotFound
 from chatmail.client.timeline import Kept, Timeline
-from chatmail.client.wording import closed, nonsense, why
+from chatmail.client.trust import UntrustedError
+from chatmail.client.wording import closed, nonsense, unreachable, untrusted, why
 from chatmail.core import wire
 from chatmail.core.decoder import Decoder
 
@@ -42,6 +44,8 @@ class Connection:
         name, email: who we are; ``core.names`` has checked them.
         timeline: what we know; it outlives this connection.
         face: where news go.
+        token: what proves who we are, if anything does yet.
+        keep: is given what the server gives us as a proof, each time.
         patience: seconds without a connection after which ``run`` gives up; None: never.
         rand: gives numbers from 0 to 1, for the backoff.
     """
@@ -54,6 +58,8 @@ class Connection:
         timeline: Timeline,
         face: Face,
         *,
+        token: str | None = None,
+        keep: Callable[[str], object] = lambda _: None,
         patience: float | None = None,
         timing: Timing | None = None,
         rand: Callable[[], float] = random.random,
@@ -70,7 +76,8 @@ class Connection:
         self._patience = patience
         self._timing = timing or Timing()
         self._rand = rand
-        self._token: str | None = None
+        self._token = token
+        self._keep = keep
         self._was_in = False
         self._joined_at: float | None = None
         """When the present socket, or else the last one, got its welcome."""
@@ -165,7 +172,7 @@ class Connection:
             if isinstance(outcome, Ending):
                 return outcome
             if not self._was_in:
-                return Ending(How.UNREACHABLE, outcome.text)
+                return Ending(How.UNREACHABLE, outcome.text, stranger=outcome.stranger)
             now = _now()
             if self._joined_at is not None:
                 lost_at = now
@@ -190,9 +197,11 @@ class Connection:
         self._joined_at = None
         try:
             async with asyncio.timeout(self._timing.connect):
-                reader, writer = await asyncio.open_connection(server.host, server.port, ssl=server.tls)
+                reader, writer = await dial(server, self._timing)
+        except UntrustedError as error:
+            return Lost(untrusted(server, error.stranger), error.stranger)
         except OSError as error:  # TimeoutError, socket.gaierror and ssl.SSLError are of this family
-            return Lost(f"can't reach {server}: {why(error)}")
+            return Lost(unreachable(server, error))
         self._writer = writer
         self._sockets += 1
         self._pings = self._pongs = 0
@@ -217,7 +226,7 @@ class Connection:
         return outcome
 
     def _join(self) -> wire.Join:
-        resume = self.timeline.resume if self._token else None
+        resume = self.timeline.resume if self._was_in else None
         return wire.Join(name=self._name, email=self._email, token=self._token or UNSET, resume=resume or UNSET)
 
     def _write(self, frame: wire.Frame) -> None:
@@ -261,6 +270,7 @@ class Connection:
         match frame:
             case wire.Welcome(token=token):
                 self._token = token
+                self._keep(token)
                 self._joined_at = _now()
                 if frame.epoch != self.timeline.epoch:
                     self._shown = 0

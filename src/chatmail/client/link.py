@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from enum import Enum
-from ssl import SSLContext
+from ipaddress import ip_address
 from typing import Protocol
 
 from msgspec import Struct
 
 from chatmail.client.lookback import Found, NotFound
 from chatmail.client.timeline import News
+from chatmail.client.trust import Stranger
 from chatmail.core import wire
 
 
@@ -17,6 +18,8 @@ class Timing(Struct, frozen=True):
 
     connect: float = 10.0
     """For the connection itself (TCP, and TLS)."""
+    tls: float = 5.0
+    """For one TLS handshake."""
     ping: float = 25.0
     """We send a ping after so much silence of our own."""
     dead: float = 20.0
@@ -61,12 +64,15 @@ class Ending(Struct, frozen=True):
     how: How
     text: str = ""
     error: wire.Error | None = None
+    stranger: Stranger | None = None
+    """The certificate for which there was no connection."""
 
 
 class Lost(Struct, frozen=True):
-    """The end of one socket: worth another one."""
+    """The end of one socket: worth another one; ``stranger`` as in ``Ending``."""
 
     text: str
+    stranger: Stranger | None = None
 
 
 class Face(Protocol):
@@ -86,11 +92,27 @@ class Face(Protocol):
 
 
 class Server(Struct, frozen=True):
-    """Where to; ``tls`` makes the connection a TLS one."""
+    """Where to, whether TLS is spoken there, and the fingerprint of the certificate that is trusted there without an
+    authority.
+    """
 
     host: str
     port: int
-    tls: SSLContext | None = None
+    tls: bool = False
+    pin: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is called in files."""
+        return str(self).lower()
+
+    @property
+    def loopback(self) -> bool:
+        """Whether it is on this machine, so that nobody is in between."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

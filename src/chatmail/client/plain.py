@@ -7,6 +7,7 @@ server has answered everything, and leaves.
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import date, datetime
 from typing import TextIO, assert_never
@@ -31,7 +32,7 @@ class Plain:
     """The face of a connection that nobody looks at.
 
     Args:
-        server, name, email: as for ``Connection``.
+        server, name, email, token, keep: as for ``Connection``.
         timeline: what we know.
         fd: where lines come from; None: from nowhere.
         out, err: where lines go; None: nowhere.
@@ -44,6 +45,8 @@ class Plain:
         email: str,
         timeline: Timeline,
         *,
+        token: str | None = None,
+        keep: Callable[[str], object] = lambda _: None,
         fd: int | None,
         out: TextIO | None,
         err: TextIO | None,
@@ -52,7 +55,7 @@ class Plain:
         self.refused = False
         """Whether anything that was to be said was not."""
         self._timeline = timeline
-        self._connection = Connection(server, name, email, timeline, self, patience=patience)
+        self._connection = Connection(server, name, email, timeline, self, token=token, keep=keep, patience=patience)
         self._days = screen.Days(_today())
         self._fd = fd
         self._out = out

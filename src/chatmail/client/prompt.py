@@ -6,6 +6,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import assert_never
 
@@ -38,13 +39,23 @@ class Chat:
     """One person at one terminal, connected to one server.
 
     Args:
-        server, name, email: as for ``Connection``.
+        server, name, email, token, keep: as for ``Connection``.
         timeline: what we know; it outlives this.
         history: what was typed before.
     """
 
-    def __init__(self, server: Server, name: str, email: str, timeline: Timeline, *, history: History) -> None:
-        self.connection = Connection(server, name, email, timeline, self)
+    def __init__(
+        self,
+        server: Server,
+        name: str,
+        email: str,
+        timeline: Timeline,
+        *,
+        token: str | None = None,
+        keep: Callable[[str], object] = lambda _: None,
+        history: History,
+    ) -> None:
+        self.connection = Connection(server, name, email, timeline, self, token=token, keep=keep)
         self._timeline = timeline
         self._display = Display(screen.STYLE, links=True, gone=self.connection.leave)
         self._days = screen.Days(_today())
@@ -110,6 +121,10 @@ class Chat:
         if text and state is not State.ENDED:
             self._display.show(screen.status(text, trouble=True))
         self._session.app.invalidate()
+
+    def warn(self, text: str) -> None:
+        """Say above the prompt what is wrong on this side."""
+        self._display.show(screen.status(text, trouble=True))
 
     async def code(self, challenge: wire.Challenge, wrong: str) -> str | None:
         """The next line that is typed is the code."""
@@ -239,6 +254,8 @@ class Chat:
             ("class:toolbar", plain(visible(f"{timeline.me}@{self.connection.server}"))),
             ("class:toolbar", f"{timeline.total} here"),
         ]
+        if self.connection.server.tls:
+            parts.append(("class:toolbar", "TLS"))
         columns = get_app().output.get_size().columns
         line: Fragments = (
             wrap([("class:toolbar.trouble", f" {self._wrong}\n")], columns, get_cwidth) if self._wrong else []

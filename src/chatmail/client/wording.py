@@ -6,6 +6,7 @@ import socket
 import ssl
 
 from chatmail.client.link import Server
+from chatmail.client.trust import NoTlsError, Stranger, in_rows
 from chatmail.core import wire
 from chatmail.terminal.text import plain, visible
 
@@ -25,26 +26,72 @@ def why(error: OSError) -> str:
             return "there is no such host, or no network"
         case TimeoutError():
             return "no answer"
-        case ssl.SSLCertVerificationError():
-            own = "; for one of your own, name its authority's file in SSL_CERT_FILE"
-            hint = own if error.verify_code in _NO_AUTHORITY else ""
-            return f"its certificate is not trusted ({error.verify_message.rstrip('.')}){hint}"
+        case ssl.SSLCertVerificationError(verify_code=code, verify_message=message):
+            what = "nobody known here has signed it" if code in _NO_AUTHORITY else message.rstrip(".")
+            return f"its certificate is not trusted ({what})"
         case ssl.SSLError():
-            return "it speaks no TLS; without --tls, what you say crosses the network in clear"
+            what = getattr(error, "reason", None) or str(error)  # those that Python itself raises have none
+            return f"its TLS does not fit ours ({what.replace('_', ' ').lower()})"
     # asyncio joins the errors of several addresses of one host into one text without a number.
     if error.errno == errno.ECONNREFUSED or os.strerror(errno.ECONNREFUSED) in str(error):
         return "nothing listens there (is the server running?)"
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 
+def unreachable(server: Server, error: OSError) -> str:
+    """What to say about a server to which there is no connection."""
+    if not isinstance(error, NoTlsError):
+        return f"can't reach {server}: {why(error)}"
+    if server.loopback:
+        return f"can't reach {server}: it speaks no TLS; without --tls, nothing is encrypted"
+    return (
+        f"can't reach {server}: it speaks no TLS; perhaps it was never set up there, perhaps somebody in between "
+        "prevents it; --no-tls goes on without, and everybody on the way can read all"
+    )
+
+
 def closed(server: Server, first: bytes) -> str:
     """What to say about a server that closed before it let us in; ``first`` is how it began."""
     if first.startswith(_TLS_ALERT):
-        return f"{server} speaks TLS: add --tls"
+        return f"{server} speaks TLS: {_how_to_tls(server)}"
     if first:
         return f"{server} closed the connection"
-    hint = "" if server.tls else " If it speaks TLS, add --tls."
+    hint = "" if server.tls else f" If it speaks TLS, {_how_to_tls(server)}."
     return f"{server} closed the connection without a word; is a chatmail server there?{hint}"
+
+
+def _how_to_tls(server: Server) -> str:
+    return "add --tls" if server.loopback else "leave --no-tls away"
+
+
+def in_clear(server: Server) -> str:
+    """What to say before anything goes out that anybody can read."""
+    return f"--no-tls: everybody on the way to {server} can read all, also what proves who you are"
+
+
+def who_is_it(server: Server, stranger: Stranger) -> str:
+    """What somebody reads who is to say whether a certificate is trusted."""
+    return (
+        f"{server} is new to you, and {stranger.why}. The fingerprint:\n"
+        f"{in_rows(stranger.found)}\n"
+        "The operator sees the same at the server's start. If that is another one, somebody is in between."
+    )
+
+
+def untrusted(server: Server, stranger: Stranger) -> str:
+    """What to say about a certificate that is refused, and what to do where it is right nevertheless."""
+    if stranger.pinned is None:
+        return (
+            f"can't reach {server}: {stranger.why}; where the operator sees this fingerprint when the server starts, "
+            f"add --trust {stranger.found}; an authority of your own is made known by SSL_CERT_FILE"
+        )
+    return (
+        f"can't reach {server}: its certificate is not the one you trust.\n"
+        "It may be an attack, or the operator has made a new certificate: ask.\n"
+        f"{in_rows(stranger.pinned, 'you trust ')}\n"
+        f"{in_rows(stranger.found, 'there is  ')}\n"
+        f"--trust {stranger.found} takes the new one, when it is the operator's"
+    )
 
 
 def nonsense(server: Server, error: wire.WireError, first: bytes | None) -> str:
