@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from tests.endtoend.terminal import Terminal
@@ -55,6 +56,12 @@ class Desk:
         """End everything."""
         for terminal in self._terminals:
             await terminal.close()
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a client remembers stays within the test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest_asyncio.fixture

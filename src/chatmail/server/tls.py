@@ -77,7 +77,7 @@ def _own(path: Path) -> Tls:
         why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error
         mistake = (
             f"{path}, the TLS certificate that the server made, can't be used ({why}). Delete the file, and the next "
-            "start makes a new one; its fingerprint is another, so people will be asked again whether they trust it"
+            "start makes a new one; its fingerprint is another, and people's clients refuse it until told to trust it"
         )
         raise SettingsError([mistake]) from None
 
