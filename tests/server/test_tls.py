@@ -264,7 +264,7 @@ def test_one_that_is_damaged_or_expired_is_named_with_what_to_do(
     assert text.startswith(f"{path}, the TLS certificate that the server made, can't be used (")
     assert why.lower() in text.lower().replace("_", " ")
     assert "Delete the file" in text
-    assert "asked again" in text
+    assert "until told to trust it" in text
     assert content is None or path.read_bytes() == content
 
 
