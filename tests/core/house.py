@@ -12,7 +12,7 @@ a time to a real database in memory, lookups answered, sessions flushed, a sessi
 
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from chatmail.core.decoder import Decoder
 from chatmail.core.hub import Hub
 from chatmail.core.limits import Limits
 from chatmail.core.operator import Operator
-from chatmail.core.records import Change, Draft, Entry, Fate, Letter, Outcome, Query, Snapshot
+from chatmail.core.records import Change, Draft, Entry, Fate, Letter, Mail, Outcome, Query, Snapshot, Stored
 from chatmail.core.session import Session
 from chatmail.core.wire import (
     LINE_BEFORE_JOIN,
@@ -65,30 +65,45 @@ class House:
         self.peers: list[Peer] = []
         self.entries: list[tuple[int, Entry]] = []
         self.slow_lookups = False
+        self.letter_holds = 1_000
+        """How many texts go into one letter."""
+        self.limits = limits or Limits()
         self.store = Database(MEMORY, keep_days=30)
         weakref.finalize(self, self.store.close)
         kept = self.store.open()
-        snapshot = snapshot or replace(kept, epoch="first", secret=b"a secret")
+        self._identity = (kept.epoch, kept.secret)
+        self._letters = 0
+        snapshot = snapshot or self._named(kept)
         self.store.commit([Change(entry=entry) for _, entry in snapshot.entries])
+        self._start(snapshot)
+
+    def _named(self, kept: Snapshot) -> Snapshot:
+        """What the store holds, its own random epoch and secret under names that a test can write down."""
+        assert (kept.epoch, kept.secret) == self._identity
+        return replace(kept, epoch="first", secret=b"a secret")
+
+    def _start(self, snapshot: Snapshot) -> None:
         self.hub = Hub(
             snapshot,
-            limits or Limits(),
+            self.limits,
             random=Random(4),
             wake=self._woken,
             post=self._posted,
             tell=self.told.append,
-            fits=len,
+            fits=self._fits,
             code_letter=self._code_letter,
         )
         self.operator = Operator(self.hub)
         self._batch: list[tuple[Change, Session | None]] | None = None
-        self._letters = 0
 
     def _woken(self) -> None:
         self.wakes += 1
 
     def _posted(self) -> None:
         self.posts += 1
+
+    def _fits(self, mails: Sequence[Mail]) -> int:
+        return min(len(mails), self.letter_holds)
 
     def _code_letter(self, address: str, name: str, code: str, made: float, expires: float) -> Letter:
         self.codes.append((address, code))
@@ -123,22 +138,35 @@ class House:
         batch, self._batch = self._batch or [], None
         return batch
 
-    def commit(self) -> None:
-        """The store has the batch."""
-        batch = self._taken()
-        results = self.store.commit([change for change, _ in batch])
+    def write(self) -> list[Stored]:
+        """The store has the batch, and has not said so yet: only ``restart`` may follow."""
+        batch = self.take()
+        results = self.store.commit(batch)
         self.entries += [
             (number, change.entry)
-            for (change, _), number in zip(batch, results, strict=True)
+            for change, number in zip(batch, results, strict=True)
             if change.entry is not None and isinstance(number, int)
         ]
-        self.hub.committed(batch, results)
+        return results
+
+    def commit(self) -> list[Stored]:
+        """The store has the batch; what it made of each change."""
+        results = self.write()
+        self.hub.committed(self._taken(), results)
         self.flush()
+        return results
 
     def refuse(self, why: str = "the disk is full") -> None:
         """The store has nothing of the batch."""
         self.hub.refused(self._taken(), why)
         self.flush()
+
+    def restart(self) -> None:
+        """The server dies and starts again with what the store holds; all connections are gone, and nobody was told."""
+        for peer in self.peers:
+            peer.connected = False
+        self.peers.clear()
+        self._start(self._named(self.store.snapshot()))
 
     def settle(self) -> None:
         """Commit until nothing is on its way any more."""
