@@ -13,6 +13,7 @@ from msgspec.structs import astuple, replace
 
 from chatmail.core.records import Account, Act, Ban, Entry, Failure, Letter, Mail, Row
 from chatmail.core.wire import Receipt
+from chatmail.server.stores import StoreError
 
 Values = tuple[Any, ...]
 R = TypeVar("R", bound=Struct)
@@ -64,9 +65,14 @@ def entry_values(seq: int, entry: Entry) -> Values:
 
 
 def entry_of(row: Values) -> tuple[int, Entry]:
-    """A row of ``ENTRY`` as an entry with its number."""
+    """A row of ``ENTRY`` as an entry with its number. Raises StoreError for one that no server wrote."""
     seq, kind, milliseconds, author, sender, reader, to, text, id = row
-    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    try:
+        time = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise StoreError(
+            f"the file is damaged (the time of entry {seq}: {error}); move it away to begin anew"
+        ) from error
     id = UNSET if id is None else id
     return seq, Entry(kind=kind, time=time, author=author, sender=sender, reader=reader, to=to, text=text, id=id)
 
