@@ -255,6 +255,11 @@ def test_a_search_has_1_to_200_characters() -> None:
     longest = wire.Search(words="x" * 200)
     assert client(encode(longest)) == [longest]
     assert refused(encode(wire.Search(words="x" * 201)).rstrip()).code is Code.TOO_LONG
+    eight = wire.Search(words="a b c d e f g h")
+    assert client(encode(eight)) == [eight]
+    error = refused(encode(wire.Search(words="a b c d e f g h i", id="i")).rstrip())
+    assert (error.code, error.field, error.id) == (Code.TOO_LONG, "words", "i")
+    assert "at most 8" in error.text
     error = refused(encode(wire.Search(words=" ", id="i")).rstrip())
     assert (error.code, error.field, error.id) == (Code.BAD_FRAME, "words", "i")
 

@@ -202,6 +202,15 @@ class TestMust:
         assert house.store.snapshot().motd == "three"
         assert house.hub.take() == []
 
+    def test_what_came_while_it_was_with_the_store_comes_after_it(self) -> None:
+        house, mary, john = pair()
+        house.hub.submit(Change(rows=(Motd(text="one"),), must=True))
+        house.take()
+        house.hub.submit(Change(rows=(Motd(text="two"),), must=True))
+        house.refuse(FULL)
+        house.settle()
+        assert house.store.snapshot().motd == "two"
+
     def test_it_holds_up_no_answer(self) -> None:
         house, mary, john = pair()
         house.hub.submit(Change(must=True))
@@ -209,6 +218,19 @@ class TestMust:
         john.send(Ping())
         house.flush()
         assert john.frames() == [Pong()]
+
+
+class TestExpiry:
+    def test_what_the_store_let_go_of_nobody_is_shown(self) -> None:
+        house, mary, john = pair()
+        john.ask(Say(text="old", id="1"), Say(text="new", id="2"))
+        house.hub.expire(3)
+        newcomer = house.peer()
+        newcomer.join("Ada")
+        assert talk(newcomer.frames()) == ["new"]
+        assert len(house.hub.ids) == 1
+        house.hub.expire(0)
+        assert house.hub.journal.first == 4
 
 
 class TestOrder:

@@ -388,3 +388,25 @@ class Everything(RuleBasedStateMachine):
 
 Everything.TestCase.settings = settings(deadline=None, max_examples=80, stateful_step_count=40)
 TestAgainstAModelThatKeepsEverything = Everything.TestCase
+
+
+# What is kept no longer.
+
+
+def test_what_is_trimmed_can_no_longer_be_read() -> None:
+    journal = journal_of(b"a\n", b"b\n", b"c\n")
+    assert journal.read(0, A) == (b"a\nb\nc\n", 3)
+    journal.trim(2)
+    assert (journal.first, journal.last) == (3, 3)
+    assert journal.read(2, A) == (b"c\n", 3)
+    with pytest.raises(Lagged):
+        journal.read(0, A)
+    assert list(journal.history(A, 9, unseen=0, floor=0)) == [b"c\n"]
+
+
+def test_all_of_it_may_be_trimmed_and_numbers_go_on() -> None:
+    journal = journal_of(b"a\n", b"b\n")
+    journal.trim(99)
+    assert (journal.first, journal.last, journal.size) == (3, 2, 0)
+    assert journal.append(b"c\n") == 3
+    assert journal.read(2, A) == (b"c\n", 3)

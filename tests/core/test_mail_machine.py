@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from msgspec import UnsetType
 
 from chatmail.core.limits import Limits
+from chatmail.core.mailroom import SURELY_TOLD
 from chatmail.core.records import Draft, Fate, Letter, Outcome
 from chatmail.core.wire import (
     Ack,
@@ -33,7 +34,7 @@ from chatmail.core.wire import (
     When,
 )
 from tests.core.house import House, joining
-from tests.core.post import A_DAY, DAY, EPSILON, Person, Post
+from tests.core.post import A_DAY, DAY, EPSILON, KEPT, Person, Post
 
 ADDRESSES = {"Ada": "ada@example.org", "Bo": "bo@example.org", "Cy": "BO@example.org"}
 """Two of them share a mailbox."""
@@ -41,8 +42,6 @@ WINDOW = 60.0
 LIMITS = Limits(mail_window=WINDOW, mails_waiting=5, entries_max=9, silence=float("inf"))
 HOLDS = 3
 """So few texts go into one letter."""
-KEPT = 30 * DAY
-"""So long the store knows what was said, and its id."""
 
 OK, BUSY, REFUSED, SILENT = "250 OK", "451 try again", "550 no such user", "no reply after the dot"
 FATES = {OK: Fate.SENT, BUSY: Fate.LATER, REFUSED: Fate.FAILED, SILENT: Fate.LATER}
@@ -139,7 +138,9 @@ class Mailing(RuleBasedStateMachine):
             self.commit()  # one batch may have been on its way already
 
     @rule(
-        at=places, choice=st.sampled_from(["always", "away", "never", "lunch", "back", "seen"]), at_once=st.booleans()
+        at=places,
+        choice=st.sampled_from(["always", "away", "never", "lunch", "back"]),
+        at_once=st.booleans(),
     )
     def choose(self, at: int, choice: str, at_once: bool) -> None:
         for person in self._one(self._inside(), at):
@@ -148,10 +149,15 @@ class Mailing(RuleBasedStateMachine):
                     self._send(person, Away(reason=choice))
                 case "back":
                     self._send(person, Away())
-                case "seen":
-                    self._send(person, Ping(seq=person.shown))
                 case _:
                     self._send(person, Notify(when=cast("When", choice)))
+            self._commit(at_once)
+
+    @rule(at=places, but=st.integers(0, 2), at_once=st.booleans())
+    def read(self, at: int, but: int, at_once: bool) -> None:
+        """Somebody has seen their direct messages but for the last ones."""
+        for person in self._one([person for person in self._inside() if len(person.shown) > but], at):
+            self._send(person, Ping(seq=sorted(person.shown)[-1 - but]))
             self._commit(at_once)
 
     def _send(self, person: Person, frame: Frame) -> None:
@@ -258,6 +264,8 @@ class Mailing(RuleBasedStateMachine):
         while self.house.store.index() or self.house.store.tidy(self.house.now):
             pass
         self._drain()
+        if seconds >= DAY:
+            self.post.check_kept(self.house.store.snapshot())
 
     @rule()
     def commit(self) -> None:
@@ -293,7 +301,8 @@ class Mailing(RuleBasedStateMachine):
         for job in self.jobs:
             event(f"killed with {'a draft' if job.letter is None else job.reply or 'a letter'} in hands")
         self.jobs.clear()
-        self.post.restart(self.house.store.snapshot())
+        self.post.check_kept(self.house.store.snapshot())
+        self.post.restart()
         self.house.restart()
         self._drain()
         if not alone:
@@ -320,7 +329,7 @@ class Mailing(RuleBasedStateMachine):
     def _hear(self, person: Person, frame: Frame) -> None:
         match frame:
             case Direct(seq=seq):
-                person.shown = max(person.shown, seq)
+                person.shown.add(seq)
             case Welcome():
                 person.inside = True
                 self.post.welcome(person)
@@ -351,6 +360,10 @@ class Mailing(RuleBasedStateMachine):
         self._all_in()
         self._all_errands()
         self.post.check()
+        for _ in range(SURELY_TOLD):
+            for person in self.people:
+                self._send(person, Ping())
+            self.commit()
         kept = self.house.store.snapshot()
         assert (kept.mails, kept.failures) == ((), ())
         assert "waiting" not in [letter.state for letter in kept.letters]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chatmail.core.digest import DAY
 from chatmail.core.limits import Limits
 from chatmail.core.records import Account, Failure, Fate, Gone, Letter, Mail, Outcome, Snapshot
 from chatmail.core.wire import Away, Direct, Dm, Joined, Leave, Notify, Ping, Receipt, Refused, Say, Welcome, stamp
@@ -96,7 +97,8 @@ class TestReceipts:
         assert [(frame.id, frame.mail, frame.detail) for frame in john.all(Receipt)] == [
             ("1", "failed", "no such mailbox")
         ]
-        john.ask(Leave())
+        john.ask(Ping())
+        john.ask(Ping(), Leave())
         john = house.peer()
         john.join("John")
         assert john.all(Receipt) == []
@@ -430,3 +432,101 @@ def test_an_outcome_that_the_store_refuses_is_not_told() -> None:
     house.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), house.now)
     house.refuse()
     assert john.frames() == []
+
+
+def test_the_operator_sees_what_gathers_for_the_next_mail() -> None:
+    house, mary, john = pair()
+    assert house.operator.gathering() == []
+    dm(john)
+    house.deliver()
+    dm(john, "two", "2")
+    dm(john, "three", "3")
+    assert house.operator.gathering() == [("mary@example.org", 2, house.now + WINDOW)]
+
+
+class TestSurelyTold:
+    """That a mail failed is kept until it has surely reached its author."""
+
+    @staticmethod
+    def failed() -> tuple[House, Peer]:
+        house, _, john = pair()
+        dm(john)
+        house.deliver(Fate.FAILED, "no such mailbox")
+        return house, john
+
+    @staticmethod
+    def kept(house: House) -> int:
+        return len(house.store.snapshot().failures)
+
+    def test_signs_of_life_after_it_are_a_proof(self) -> None:
+        house, john = self.failed()
+        assert john.all(Receipt)[-1].mail == "failed"
+        for left in (1, 0):
+            john.ask(Ping())
+            assert self.kept(house) == left
+
+    def test_what_was_told_into_a_dead_connection_is_told_again(self) -> None:
+        house, _, john = pair()
+        dm(john)
+        john.stall()
+        house.deliver(Fate.FAILED, "no such mailbox")
+        john.cut()
+        again = house.peer()
+        again.join("John", token=john.token)
+        assert [frame.mail for frame in again.all(Receipt)] == ["failed"]
+
+    def test_who_only_types_the_name_neither_hears_of_it_nor_hides_it(self) -> None:
+        house = House(Limits(trust_names=False))
+        john = house.join("John")
+        house.join("Mary")
+        john.ask(Dm(to="Mary", text="hello", id="1"), Leave())
+        house.deliver(Fate.FAILED, "no such mailbox")
+        stranger = house.peer()
+        stranger.join("John")
+        stranger.ask(Ping())
+        stranger.ask(Ping())
+        stranger.ask(Ping())
+        assert stranger.all(Receipt) == []
+        stranger.ask(Leave())
+        again = house.peer()
+        again.join("John", token=john.token)
+        assert [frame.mail for frame in again.all(Receipt)] == ["failed"]
+
+
+class TestForgotten:
+    def test_what_is_frozen_for_them_is_dropped_and_its_author_told(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        house.deliver(Fate.LATER, "busy")
+        john.frames()
+        house.operator.forget("Mary", house.now)
+        house.settle()
+        assert [frame.mail for frame in john.all(Receipt)] == ["failed"]
+        house.tick(DAY)
+        assert house.deliver() == []
+        assert house.store.snapshot().letters == ()
+
+    def test_so_is_what_failed_and_what_is_being_sent_goes_on(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        house.deliver(Fate.FAILED)
+        house.tick(DAY)
+        dm(john, "two", "2")
+        letter = house.compose()
+        assert letter is not None
+        house.operator.forget("Mary", house.now)
+        house.settle()
+        assert house.operator.letters() == ([letter], [])
+        house.report(letter, Fate.SENT)
+
+    def test_what_waited_is_dropped_at_the_next_start_too(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        house.deliver()
+        dm(john, "two", "2")
+        house.operator.forget("Mary", house.now)
+        house.settle()
+        assert len(house.store.snapshot().mails) == 1
+        house.restart()
+        house.settle()
+        assert house.store.snapshot().mails == ()

@@ -58,10 +58,10 @@ class GatedStore(SqliteStore):
             raise StoreError("the file is damaged")
         return await super().look_up(query)
 
-    async def tidy(self, now: float) -> None:
+    async def tidy(self, now: float) -> int:
         if self.unreadable:
             raise StoreError("the file is damaged")
-        await super().tidy(now)
+        return await super().tidy(now)
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ async def test_what_cannot_be_read_is_answered_and_the_chat_goes_on(
         page = await john.expect(Page, id="2")
         assert [entry.text for entry in page.entries if isinstance(entry, Message)] == ["hello", "still here"]
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert sorted(told) == [
+    assert sorted(set(told)) == [
         "what is too old could not be deleted: the file is damaged",
         "what was said can't be read: the file is damaged",
     ]

@@ -195,6 +195,8 @@ async def test_a_failure_is_told_at_the_next_welcome_even_after_a_restart(tmp_pa
             await john.join("John")
             receipt = await john.expect(Receipt, id="1")
             assert receipt.mail == "failed"
+            await john.sync()
+            await john.sync()
             await john.close()
         async with house(mail.port, tmp_path, database=database) as h:
             john = await Peer.joined(h.port, "John")

@@ -121,7 +121,7 @@ def _history(rest: str, _: str | None) -> Parsed:
     number = rest.strip()
     if not number:
         return LookBack()
-    if number.isascii() and number.isdigit() and 1 <= int(number[:5]) <= HISTORY_MAX:
+    if number.isascii() and number.isdigit() and len(number) < 6 and 1 <= int(number) <= HISTORY_MAX:
         return LookBack(count=int(number))
     return _usage("/history")
 
@@ -130,7 +130,7 @@ def _search(rest: str, _: str | None) -> Parsed:
     words = " ".join(rest.split())
     if not words:
         return _usage("/search")
-    wrong = wire.unfit_text(words, wire.WORDS_MAX, "search")
+    wrong = wire.unfit_search(words)
     return Mistake(wrong.text) if wrong else LookBack(words=words)
 
 

@@ -18,7 +18,6 @@ from chatmail.core.wire import (
     REASON_MAX,
     TEXT_MAX,
     VERSION,
-    WORDS_MAX,
     Away,
     Code,
     Dm,
@@ -27,6 +26,7 @@ from chatmail.core.wire import (
     Search,
     When,
     WireError,
+    unfit_search,
     unfit_text,
 )
 
@@ -133,7 +133,7 @@ def _unfit(frame: Any) -> WireError | None:
         case Away(reason=str(reason)):
             return unfit_text(reason, REASON_MAX, "reason", id)
         case Search(words=words):
-            return unfit_text(words, WORDS_MAX, "words", id)
+            return unfit_search(words, id)
         case Join(version=version) if version != VERSION:
             text = f"version {version} of the protocol is not spoken here, only version {VERSION}"
             return WireError(Code.UNSUPPORTED, text, field="version")

@@ -52,6 +52,7 @@ def leave(hub: "Hub", session: Session, _: Leave, now: float) -> None:
         hub.dismiss(session, "you left", retry=False)
     else:
         session.blocked = True
+        hub.mailroom.heard(presence.account.id, session.floor)
         hub.roster.leave(presence, "left", now, session)
 
 

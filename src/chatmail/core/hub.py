@@ -315,6 +315,11 @@ class Hub:
                 if session is not None:
                     self._dirty.add(session)
 
+    def expire(self, upto: int) -> None:
+        """The store has let go of the entries up to this number; so does the journal."""
+        self.journal.trim(upto)
+        self.ids.expire(self.journal.first)
+
     def look_up(self, lookup: Lookup) -> None:
         """Ask the store something."""
         self.lookups.append(lookup)

@@ -81,6 +81,12 @@ class Journal:
             self._drop_first()
         return number
 
+    def trim(self, upto: int) -> None:
+        """Let go of the entries up to this number."""
+        self._reads.clear()
+        while self.first <= min(upto, self.last):
+            self._drop_first()
+
     def _drop_first(self) -> None:
         number = self.first
         self.first = number + 1

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from chatmail.core.digest import Digest
 from chatmail.core.names import same_email
@@ -28,6 +28,17 @@ from chatmail.core.wire import Code, MailState, Receipt, Refused
 
 if TYPE_CHECKING:
     from chatmail.core.hub import Hub
+
+
+SURELY_TOLD = 2
+"""A failure that was told, and heard nothing of, may lie in a dead connection; signs of life after it count."""
+
+
+class _Owed(Struct):
+    """A failure, how often its author was told of it, and the signs of life since."""
+
+    receipt: Receipt
+    told: int = 0
 
 
 class Mailroom:
@@ -51,11 +62,14 @@ class Mailroom:
         }
         self.sent = 0
         self._reserved: Counter[str] = Counter()
-        self._failures: dict[int, list[Receipt]] = {}
+        self._failures: dict[int, list[_Owed]] = {}
         for failure in snapshot.failures:
-            self._failures.setdefault(failure.author, []).append(failure.receipt)
+            self._failures.setdefault(failure.author, []).append(_Owed(failure.receipt))
         mails = [(mail, hub.accounts.get(mail.reader)) for mail in snapshot.mails]
         self.digest.restore([(mail, reader.email) for mail, reader in mails if reader], snapshot.letters)
+        for mail, reader in mails:
+            if reader is None:  # who was forgotten in the meantime
+                self._dropped(mail)
 
     def reserve(self, reader: Account, id: str | UnsetType) -> None:
         """Keep room for one more text, until ``add`` or ``release``; raises Refused when too many wait already."""
@@ -85,7 +99,9 @@ class Mailroom:
         self._hand(mail.author, self._receipt(mail, state, detail))
 
     def _hand(self, author: int, receipt: Receipt) -> bool:
-        return self._hub.owe(author, lambda: receipt)
+        """Send a receipt to whoever is connected as its author, and may know of what they wrote then."""
+        session = self._hub.roster.reach(author)
+        return session is not None and receipt.seq > session.floor and self._hub.owe(author, lambda: receipt)
 
     def _receipt(self, mail: Mail, state: MailState, detail: str) -> Receipt:
         online = self._hub.roster.session_of(mail.reader) is not None
@@ -111,8 +127,14 @@ class Mailroom:
         self.tell(mail, "off", "it was read in the chat, or its reader wants no mail")
 
     def forget(self, reader: Account) -> None:
-        """What still waits for somebody who is forgotten is dropped when its time comes; failures are nobody's."""
+        """Drop what is frozen for somebody who is forgotten, but for what is being sent; failures are nobody's.
+
+        What still waits to be frozen is dropped when its time comes.
+        """
         self._failures.pop(reader.id, None)
+        for letter in [*self.digest.letters(), *self.dead.values()]:
+            if letter.reader == reader.id and (letter.state == "failed" or not self.digest.is_taken(letter)):
+                self.drop(letter.message_id)
 
     def send(self, letter: Letter) -> None:
         """Send a letter that is no digest, at once."""
@@ -180,17 +202,26 @@ class Mailroom:
     def _admit(self, failures: Sequence[Failure]) -> None:
         """The store has these: their authors are told, now or when they come."""
         for failure in failures:
-            self._failures.setdefault(failure.author, []).append(failure.receipt)
-        for author in {failure.author for failure in failures}:
-            self.confess(author)
+            owed = _Owed(failure.receipt)
+            self._failures.setdefault(failure.author, []).append(owed)
+            owed.told += self._hand(failure.author, owed.receipt)
 
     def confess(self, author: int) -> None:
-        """Tell somebody, if they are connected, which of their mails failed."""
-        for receipt in self._failures.pop(author, ()):
-            if self._hand(author, receipt):
-                self._hub.submit(Change(rows=(Gone(table="failure", key=receipt.seq),), must=True))
+        """Tell somebody who just came in which of their mails failed."""
+        for owed in self._failures.get(author, ()):
+            owed.told += self._hand(author, owed.receipt)
+
+    def heard(self, author: int, floor: int) -> None:
+        """A sign of life of somebody, who is told of nothing with a number up to ``floor``."""
+        kept = []
+        for owed in self._failures.pop(author, ()):
+            owed.told += owed.told > 0 and owed.receipt.seq > floor
+            if owed.told > SURELY_TOLD:
+                self._hub.submit(Change(rows=(Gone(table="failure", key=owed.receipt.seq),), must=True))
             else:
-                self._failures.setdefault(author, []).append(receipt)
+                kept.append(owed)
+        if kept:
+            self._failures[author] = kept
 
     def retry(self, now: float, message_id: str | None = None) -> int:
         """Try letters again now: those waiting for their next try and the dead, or the one with this id."""

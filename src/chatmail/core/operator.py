@@ -29,7 +29,7 @@ from chatmail.core.records import (
     Query,
     Row,
 )
-from chatmail.core.wire import REASON_MAX, TEXT_MAX, WORDS_MAX, Code, Refused, stamp, unfit_text
+from chatmail.core.wire import REASON_MAX, TEXT_MAX, Code, Refused, stamp, unfit_search, unfit_text
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -224,7 +224,7 @@ class Operator:
 
         Direct messages are between two people: nobody else sees them, not even here.
         """
-        wrong = unfit_text(words, WORDS_MAX, "search") if words is not None else None
+        wrong = unfit_search(words) if words is not None else None
         if wrong is not None:
             raise wrong
         query = Query(account=None, floor=0, before=self._hub.journal.last + 1, count=count, words=words)

@@ -27,6 +27,8 @@ REASON_MAX = 200
 """Longest reason for being away, in characters."""
 WORDS_MAX = 200
 """Longest search, in characters."""
+WORDS_COUNT = 8
+"""So many words may be searched for at once: each takes its time, and all look-ups wait for one another."""
 COUNT = 20
 """So many entries are on a page, unless somebody asks for another number of them."""
 COUNT_MAX = 100
@@ -343,6 +345,18 @@ def encode(frame: Frame) -> bytes:
 def stamp(now: float) -> datetime:
     """Seconds since the epoch as the wire tells a time: UTC, to the millisecond."""
     return datetime.fromtimestamp(round(now, 3), UTC)
+
+
+def unfit_search(words: str, id: str | UnsetType = UNSET) -> WireError | None:
+    """What is wrong with the words of a search, or None: as for any text, or too many of them."""
+    count = len(words.split())
+    if count > WORDS_COUNT:
+        wrong = f"these are {count} words; at most {WORDS_COUNT} are searched for at once"
+        return WireError(Code.TOO_LONG, wrong, field="words", id=id)
+    error = unfit_text(words, WORDS_MAX, "search", id)
+    if error is not None:
+        error.field = "words"
+    return error
 
 
 def unfit_text(text: str, limit: int, field: str, id: str | UnsetType = UNSET) -> WireError | None:

@@ -137,7 +137,7 @@ async def running(
     """
     store = store or SqliteStore(settings.chat_db, settings.keep_days)
     try:
-        snapshot = await store.open()
+        snapshot = await store.open(clock())
         async with _running(settings, limits or _limits(settings), store, snapshot, clock) as house:
             yield house
     finally:

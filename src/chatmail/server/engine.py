@@ -49,7 +49,7 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._commit(hub), name="commit")
                 group.create_task(self._flush(hub, group), name="flush")
-                group.create_task(self._tidy(), name="tidy")
+                group.create_task(self._tidy(hub), name="tidy")
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -90,10 +90,10 @@ class Engine:
             _log.info("what is said can be stored again")
         self._refusing = bool(why)
 
-    async def _tidy(self) -> None:
+    async def _tidy(self, hub: Hub) -> None:
         while True:
             try:
-                await self._store.tidy(self._clock())
+                hub.expire(await self._store.tidy(self._clock()))
             except StoreError as error:
                 _log.warning("what is too old could not be deleted: %s", error)
             await asyncio.sleep(TIDY)

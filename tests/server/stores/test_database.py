@@ -375,6 +375,7 @@ class TestQuery:
             ('te"a', []),
             ("text:tea", []),
             ("te*", ["Tea at four?", "teapot"]),
+            ("t", ["don't panic"]),
             ("^tea", ["Tea at four?", "teapot"]),
             ("(tea)", ["Tea at four?", "teapot"]),
             ("!!!", []),
@@ -437,7 +438,7 @@ class TestTidy:
         with opened() as (database, _):
             database.commit([said("a") for _ in range(2 * BITE + 1)])
             assert [database.index() for _ in range(4)] == [True, True, False, False]
-            assert [database.tidy(NOON + 40 * DAY) for _ in range(4)] == [True, True, True, False]
+            assert [database.tidy(NOON + 40 * DAY) for _ in range(4)] == [BITE, 2 * BITE, 2 * BITE + 1, 0]
 
     def test_what_is_not_indexed_yet_is_not_deleted_yet(self) -> None:
         with opened() as (database, _):
@@ -457,6 +458,16 @@ class TestTidy:
             assert [ban.what for ban in database.snapshot().bans] == ["bob"]
             database.tidy(NOON + DAY + 1)
             assert database.snapshot().letters == (failed,)
+            database.tidy(NOON + 30 * DAY + 1)
+            assert database.snapshot().letters == ()
+
+    def test_failures_of_who_was_forgotten_are_not_kept(self) -> None:
+        receipt = Receipt(seq=7, to="John", online=False, mail="failed")
+        failures = [Failure(author=MARY, receipt=receipt), Failure(author=ANN, receipt=replace(receipt, seq=8))]
+        with opened() as (database, _):
+            database.commit([rows(account(MARY, "Mary"), *failures)])
+            database.tidy(NOON)
+            assert database.snapshot().failures == (failures[0],)
 
     def test_memory_keeps_the_newest_only(self) -> None:
         with opened() as (database, _):

@@ -17,8 +17,8 @@ class StoreError(Exception):
 class Store(Protocol):
     """What the server needs of a store. Every call but ``close`` may raise StoreError."""
 
-    async def open(self) -> Snapshot:
-        """Everything that is kept, for the start."""
+    async def open(self, now: float) -> Snapshot:
+        """Everything that is kept, for the start, ``now`` being the seconds since the epoch."""
         ...
 
     async def commit(self, batch: Sequence[Change]) -> Sequence[Stored]:
@@ -32,8 +32,8 @@ class Store(Protocol):
         """What was said, or done by the operator; all that was committed before this call counts."""
         ...
 
-    async def tidy(self, now: float) -> None:
-        """Let go of what is kept no longer, ``now`` being the seconds since the epoch."""
+    async def tidy(self, now: float) -> int:
+        """Let go of what is kept no longer; the number of the last entry that went, 0 for none."""
         ...
 
     async def close(self) -> None:

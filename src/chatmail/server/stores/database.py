@@ -297,12 +297,16 @@ class Database:
                     self._writer.execute("UPDATE house SET indexed = ?", (upto,))
             return bool(upto < self._last)
 
-    def tidy(self, now: float) -> bool:
-        """Delete some of what is kept no longer; whether there is more. What is still to be mailed stays."""
+    def tidy(self, now: float) -> int:
+        """Delete some of what is kept no longer; the last entry's number, 0 when there was none to delete.
+
+        What is still to be mailed stays.
+        """
         with _explained(), self._transaction():
             select = self._writer.execute
             select("DELETE FROM ban WHERE until < ?", (now,))
             select("DELETE FROM letter WHERE state = 'sent' AND made < ?", (now - DAY,))
+            select("DELETE FROM letter WHERE state = 'failed' AND made < ?", (now - self._keep,))
             select("DELETE FROM failure WHERE author NOT IN (SELECT id FROM account)")
             select(f"DELETE FROM audit WHERE rowid <= (SELECT max(rowid) FROM audit) - {AUDIT_MAX}")
             bounds = {
@@ -314,12 +318,12 @@ class Database:
             old = "(time < :time OR seq <= :seq)"
             (upto,) = select(f"SELECT max(seq) FROM ({oldest}) WHERE {old}", bounds).fetchone()
             if upto is None:
-                return False
+                return 0
             old = f"{old} AND {free} AND seq <= {upto}"
             gone = f"SELECT 'delete', seq, text FROM entry WHERE {old} AND {_SAID}"
             select(f"INSERT INTO words (words, rowid, text) {gone}", bounds)
             select(f"DELETE FROM entry WHERE {old}", bounds)
-            return True
+            return int(upto)
 
 
 def _lock(path: str) -> int:
@@ -366,5 +370,9 @@ def _explained() -> Iterator[None]:
 
 
 def _match(words: str) -> str:
-    """These words as a query of FTS5 (https://www.sqlite.org/fts5.html, section 3): each a string, and a prefix."""
-    return " ".join('"{}"*'.format(word.replace('"', '""')) for word in words.split()) or '""'
+    """These words as a query of FTS5 (https://www.sqlite.org/fts5.html, section 3): each a string, and a prefix.
+
+    A single letter of ASCII is no prefix: half of all words begin with some.
+    """
+    terms = [(word.replace('"', '""'), "" if len(word) == 1 and word.isascii() else "*") for word in words.split()]
+    return " ".join(f'"{word}"{star}' for word, star in terms) or '""'

@@ -5,14 +5,18 @@ bites between the batches.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from chatmail.core.records import Change, Found, Query, Question, Snapshot, Stored
+from chatmail.server.stores import StoreError
 from chatmail.server.stores.database import MEMORY, Database
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class SqliteStore:
@@ -29,26 +33,41 @@ class SqliteStore:
         # What is in memory has one connection, and so one thread.
         self._reader = self._writer if path == MEMORY else ThreadPoolExecutor(1, "lookup")
 
-    async def open(self) -> Snapshot:
+    async def open(self, now: float) -> Snapshot:
         """See ``Store``."""
-        return await self._write(self._database.open)
+        snapshot = await self._write(self._database.open)
+        try:
+            gone = await self.tidy(now)
+        except StoreError as error:  # a full disk must not keep the server from starting
+            _log.warning("what is too old could not be deleted: %s", error)
+            return snapshot
+        return await self._write(self._database.snapshot) if gone else snapshot
 
     async def commit(self, batch: Sequence[Change]) -> list[Stored]:
         """See ``Store``."""
         return await self._write(lambda: self._database.commit(batch))
 
     async def look_up(self, query: Question) -> Found:
-        """See ``Store``."""
+        """See ``Store``; what can't be indexed now (the disk is full, say) is found later."""
         if isinstance(query, Query) and query.words is not None:
-            while await self._write(self._database.index):
-                pass
+            try:
+                await self._index()
+            except StoreError as error:
+                _log.warning("what was said lately can't be found by its words yet: %s", error)
         return await self._in(self._reader, lambda: self._database.look_up(query))
 
-    async def tidy(self, now: float) -> None:
+    async def tidy(self, now: float) -> int:
         """See ``Store``."""
+        last = 0
+        try:
+            await self._index()
+        finally:  # on a full disk, it is this that makes room
+            while gone := await self._write(lambda: self._database.tidy(now)):
+                last = gone
+        return last
+
+    async def _index(self) -> None:
         while await self._write(self._database.index):
-            pass
-        while await self._write(lambda: self._database.tidy(now)):
             pass
 
     async def close(self) -> None:
