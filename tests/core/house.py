@@ -161,6 +161,13 @@ class House:
         self.hub.refused(self._taken(), why)
         self.flush()
 
+    def tidy(self) -> None:
+        """The store lets go of what is kept no longer, and so does the hub."""
+        while self.store.index():
+            pass
+        while gone := self.store.tidy(self.now):
+            self.hub.expire(gone)
+
     def restart(self) -> None:
         """The server dies and starts again with what the store holds; all connections are gone, and nobody was told."""
         for peer in self.peers:

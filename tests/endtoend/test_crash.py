@@ -15,7 +15,9 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sqlite3
+import sys
 from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -243,6 +245,17 @@ def address(name: str) -> str:
     return f"{name.lower()}@example.org"
 
 
+def reserved_port() -> socket.socket:
+    """A free port that nobody else is given while this is open: bound, but not listened on.
+
+    A server may listen on it all the same, on Linux: both say that the address may be used again (socket(7)).
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
+
+
 async def leave(peer: Peer) -> None:
     await peer.send(Leave())
     await peer.bye()
@@ -264,7 +277,10 @@ class Conversation:
     """
 
     def __init__(self, desk: Desk, mail: MailServer, many: int) -> None:
-        self.port = desk.port
+        self._reserved = reserved_port()
+        self.port = int(self._reserved.getsockname()[1])
+        if sys.platform != "linux":
+            self._reserved.close()
         self.mail = mail
         readers = (reader for number in count() for reader in (ABSENT[number // many], TALKERS[number % len(TALKERS)]))
         self.talkers = [Talker(name, readers) for name in TALKERS]
@@ -305,7 +321,11 @@ class Conversation:
         }
         self._mails_before = len(self.mail.mails)
         self._process = await start(self._desk, *program, settings=settings)
-        await line_with(self._process.stdout, f"port {self.port}")
+        try:
+            await line_with(self._process.stdout, f"port {self.port}")
+        except AssertionError as error:
+            error.add_note((await ends(self._process))[2].decode())
+            raise
 
     def kill(self) -> None:
         """Kill the server from outside, now."""
@@ -415,6 +435,7 @@ class Conversation:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.communicate()
+        self._reserved.close()
 
 
 @asynccontextmanager
@@ -425,7 +446,7 @@ async def conversation(desk: Desk, *doom: str, many: int = 1) -> AsyncIterator[C
         try:
             await conversation.start(*doom)
             for talker in conversation.talkers:
-                await talker.come(desk.port)
+                await talker.come(conversation.port)
             yield conversation
         finally:
             await conversation.close()
