@@ -16,10 +16,11 @@ Where to start reading:
   ``hub`` with its parts: ``door`` and ``entrance`` (coming in), ``people`` (who is here), ``talk`` (saying things),
   ``mailroom`` and ``digest`` (which message becomes which mail, and when), ``operator``.
 - ``server`` puts I/O around it: ``app`` wires the parts together, ``engine`` drives the hub, ``session`` is one
-  connection, ``stores`` keep everything (``database``), ``postman`` sends mail, ``console`` is the operator's prompt,
-  ``checkmail`` tries the mail account.
-- ``client``: ``connection`` (join, resume, reconnect), ``timeline`` (what has been seen), ``screen`` (how it looks),
-  ``prompt`` and ``plain`` (with a terminal, and without).
+  connection, ``stores`` keep everything (``database``), ``tls`` has the certificate, ``postman`` sends mail,
+  ``console`` is the operator's prompt, ``checkmail`` tries the mail account.
+- ``client``: ``connection`` (join, resume, reconnect), with ``dial`` and ``trust`` (TLS, and whom to believe) and
+  ``tokens`` (the proof that is kept), ``timeline`` (what has been seen), ``lookback`` (what was said before),
+  ``screen`` (how it looks), ``prompt`` and ``plain`` (with a terminal, and without).
 - ``terminal`` is what both programs do at a terminal, or without one: ``text`` (making foreign text harmless),
   ``display`` (lines above the prompt).
 

@@ -59,7 +59,7 @@ class Session:
         self.ticket = 0
         """The last change that was submitted on its behalf."""
         self.blocked = False
-        """A join or a leave is with the store: what the session sends now must wait for the answer."""
+        """A join, a leave or a look-up is with the store: what the session sends now must wait for the answer."""
         self.challenge: Challenge | None = None
         self.looking_up = False
         """The store looks for what left the journal: nothing after it goes out yet."""
