@@ -22,10 +22,10 @@ Where to start reading:
   ``tokens`` (the proof that is kept), ``timeline`` (what has been seen), ``lookback`` (what was said before),
   ``screen`` (how it looks), ``prompt`` and ``plain`` (with a terminal, and without).
 - ``terminal`` is what both programs do at a terminal, or without one: ``text`` (making foreign text harmless),
-  ``display`` (lines above the prompt).
+  ``display`` (lines above the prompt). ``files`` has where a user's files are, and how one is written whole.
 
-``core`` imports nothing of ours, ``terminal`` nothing but ``core``; ``server`` and ``client`` import both, and never
-each other.
+``core`` imports nothing of ours, ``terminal`` nothing but ``core`` and ``files``; ``server`` and ``client`` import all
+three, and never each other.
 """
 
 __version__ = "0.1.0"

@@ -9,8 +9,9 @@ import pytest
 
 from chatmail.client.keys import Keys
 from chatmail.client.link import Server
-from chatmail.client.state import open_folder, state_folder
+from chatmail.client.state import open_folder
 from chatmail.client.trust import fingerprint
+from chatmail.files import state_folder
 
 HERE = Server("chat.example.org", 6245, tls=True)
 JOHN = (HERE, "John", "john@example.org")
@@ -71,10 +72,10 @@ def test_what_else_is_in_a_file_stays_byte_for_byte(folder: Path, keys: Keys) ->
 
 
 def test_what_a_client_left_that_was_killed_over_it_does_no_harm(folder: Path, keys: Keys) -> None:
-    (folder / "tokens.new").write_text("half a li")
+    (folder / ".tokens.new").write_text("half a li")
     keys.keep(*JOHN, "t1")
     assert keys.token(*JOHN) == "t1"
-    assert not (folder / "tokens.new").exists()
+    assert not (folder / ".tokens.new").exists()
 
 
 WRITER = """
@@ -144,15 +145,3 @@ def test_a_disk_that_breaks_is_told_of_once(folder: Path) -> None:
     keys.keep(*JOHN, "t1")
     assert keys.trust(HERE, PIN).pin == PIN
     assert told == [f"not kept for the next start: {folder}/tokens: Is a directory"]
-
-
-def test_where_nobody_is_at_home_there_is_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", "relative")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert state_folder() == tmp_path / ".local" / "state" / "chatmail"
-
-    def nobody(_: Path) -> Path:
-        raise RuntimeError("no home")
-
-    monkeypatch.setattr(Path, "expanduser", nobody)
-    assert state_folder() is None

@@ -328,10 +328,10 @@ def garbled(path: Path, old: bytes, new: bytes) -> Path:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (below_a_file, "Not a directory"),
+        (below_a_file, "there is no folder "),
         (in_no_folder, "there is no folder "),
         (where_nobody_may_write, ""),
-        (a_folder, "Is a directory"),
+        (a_folder, "it is a folder; name a file in it"),
         (no_database, "the file is damaged, or no database (file is not a database); move it away to begin anew"),
         (only_the_beginning, "the file is damaged, or no database (database disk image is malformed); move it away"),
         (with_a_bad_byte, "the file is damaged ("),

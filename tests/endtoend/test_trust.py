@@ -29,7 +29,7 @@ class Certificate:
 
 def pairs_shown(terminal: Terminal) -> str:
     """All that a terminal shows, without what comes between the pairs of a fingerprint in several rows."""
-    return re.sub(r"[\s│]", "", "".join(terminal.lines))
+    return re.sub(r"[\s│]", "", "".join(re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in terminal.lines))
 
 
 async def is_asked(client: Terminal, certificate: Certificate) -> None:

@@ -29,7 +29,7 @@ from chatmail.core.wire import Code, Error, Message, Say
 from chatmail.server import session
 from chatmail.server.app import House, running
 from chatmail.server.settings import Settings, SettingsError
-from chatmail.server.tls import prepare
+from chatmail.server.tls import in_rows, prepare
 from tests.peer import PATIENCE, Peer
 
 PEM = "chatmail-tls.pem"
@@ -117,11 +117,22 @@ async def test_off_loopback_the_server_speaks_tls_with_a_certificate_of_its_own(
         john = await Peer.connect(h.port, tls=tls)
         shown = john.writer.get_extra_info("ssl_object")
         digest = sha256(shown.getpeercert(binary_form=True)).hexdigest().upper()
+        assert in_rows(h.fingerprint) == [h.fingerprint[:55], " " * 7 + h.fingerprint[55:]], "two equal halves"
         assert h.fingerprint == "SHA256 " + ":".join(digest[at : at + 2] for at in range(0, 64, 2))
         await john.join("John")
         await john.send(Say(text="hello"))
         assert (await john.expect(Message)).text == "hello"
         john.cut()
+
+
+async def test_where_there_can_be_no_certificate_nothing_is_begun(tmp_path: Path) -> None:
+    pem = tmp_path / "cert.pem"
+    pem.write_text("no certificate")
+    given = Settings(chat_port=0, chat_db=str(tmp_path / "chat.db"), folder=tmp_path, tls_cert=pem, tls_key=pem)
+    with pytest.raises(SettingsError, match="can't be used"):
+        async with running(given):
+            pass
+    assert files(tmp_path) == ["cert.pem"]
 
 
 async def test_on_loopback_it_speaks_none_and_makes_nothing(tmp_path: Path) -> None:
@@ -176,7 +187,7 @@ def test_what_is_in_its_certificate(tmp_path: Path, host: str, dns: list[str], a
 
 
 def test_a_start_that_was_cut_short_leaves_nothing_in_the_way(tmp_path: Path) -> None:
-    half = tmp_path / f"{PEM}.new"
+    half = tmp_path / f".{PEM}.new"
     half.write_text("-----BEGIN PRIV")
     half.chmod(0o644)
     fingerprint(tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from prompt_toolkit.history import InMemoryHistory
 
-from chatmail.terminal.history import history_path, open_history
+from chatmail.terminal.history import open_history
 
 
 async def test_without_a_place_for_it_the_history_lasts_as_long_as_the_session(tmp_path: Path) -> None:
@@ -22,19 +22,5 @@ async def test_without_a_place_for_it_the_history_lasts_as_long_as_the_session(t
     assert len(reports) == 2
 
 
-def test_where_the_history_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert history_path("history") == tmp_path / "chatmail" / "history"
-    monkeypatch.setenv("XDG_STATE_HOME", "relative")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert history_path("history") == tmp_path / ".local" / "state" / "chatmail" / "history"
-
-
-def test_where_nobody_is_at_home_it_lasts_as_long_as_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(_: Path) -> Path:
-        raise RuntimeError("no home")
-
-    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    monkeypatch.setattr(Path, "expanduser", nobody)
-    assert history_path("history") is None
+def test_where_nobody_is_at_home_it_lasts_as_long_as_the_session() -> None:
     assert isinstance(open_history(None, pytest.fail), InMemoryHistory)

@@ -14,11 +14,12 @@ import chatmail
 from chatmail.client import wording
 from chatmail.client.keys import Keys
 from chatmail.client.link import Ending, How, Server
-from chatmail.client.state import open_folder, state_folder
+from chatmail.client.state import open_folder
 from chatmail.client.timeline import Timeline
 from chatmail.client.trust import read_fingerprint
 from chatmail.core import wire
 from chatmail.core.names import BadEmail, BadName, check_email, check_name
+from chatmail.files import state_folder
 from chatmail.terminal.text import paragraph, plain
 
 HOST = "localhost"

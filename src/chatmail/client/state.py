@@ -10,15 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
-def state_folder() -> Path | None:
-    """Where such files are (XDG Base Directory Specification: state that lasts); None where nobody is at home."""
-    folder = os.environ.get("XDG_STATE_HOME", "")
-    try:
-        root = Path(folder) if folder.startswith("/") else Path("~/.local/state").expanduser()
-    except RuntimeError:
-        return None
-    return root / "chatmail"
+from chatmail.files import write_private
 
 
 def open_folder(folder: Path | None, report: Callable[[str], None]) -> Path | None:
@@ -64,7 +56,9 @@ class Lines:
             lines = self.read()
             changed = edit(lines)
             if changed != lines:
-                self._write("".join(f"{line}\n" for line in changed))
+                text = "".join(f"{line}\n" for line in changed)
+                # What else is in a file stays as it is.
+                write_private(self.path, text.encode("utf-8", "surrogateescape"))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -75,13 +69,3 @@ class Lines:
             yield
         finally:
             os.close(descriptor)
-
-    def _write(self, text: str) -> None:
-        new = self.path.with_name(f"{self.path.name}.new")
-        new.unlink(missing_ok=True)  # of a client that was killed over it
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode("utf-8", "surrogateescape"))  # what else is in a file stays as it is
-            file.flush()
-            os.fsync(descriptor)
-        new.replace(self.path)

@@ -133,12 +133,13 @@ async def running(
         clock: seconds since the epoch.
 
     A part that fails ends the others, and is raised here. Raises OSError when it cannot listen, StoreError when it
-    cannot keep anything.
+    cannot keep anything, SettingsError when there is no certificate for TLS.
     """
+    secured = tls.prepare(settings)
     store = store or SqliteStore(settings.chat_db, settings.keep_days)
     try:
         snapshot = await store.open(clock())
-        async with _running(settings, limits or _limits(settings), store, snapshot, clock) as house:
+        async with _running(settings, limits or _limits(settings), store, snapshot, clock, secured) as house:
             yield house
     finally:
         await store.close()
@@ -146,7 +147,12 @@ async def running(
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, limits: Limits, store: Store, snapshot: Snapshot, clock: Callable[[], float]
+    settings: Settings,
+    limits: Limits,
+    store: Store,
+    snapshot: Snapshot,
+    clock: Callable[[], float],
+    secured: tls.Tls | None,
 ) -> AsyncIterator[House]:
     engine = Engine(store, clock)
     postman = Postman(_mailers(settings), partial(_compose, settings, snapshot.epoch), clock)
@@ -161,7 +167,6 @@ async def _running(
         code_letter=partial(_code_letter, settings),
     )
     hub.motd = hub.motd or settings.motd
-    secured = tls.prepare(settings)
     listener = Listener(hub, settings.rate, clock, secured and secured.context)
     port = await listener.open(settings.chat_host, settings.chat_port)
     async with asyncio.TaskGroup() as parts:
@@ -206,7 +211,8 @@ def _opening(settings: Settings, house: House) -> list[str]:
         else f"what is said is kept for {several(settings.keep_days, 'day')} in {settings.chat_db}"
     )
     certificate = [
-        f"the fingerprint of its certificate: {house.fingerprint}",
+        "the fingerprint of its certificate:",
+        *tls.in_rows(house.fingerprint),
         "people's clients show it when they first connect: pass it on in some other way, so that they can compare",
     ]
     return [

@@ -14,10 +14,10 @@ from typing import TextIO
 from prompt_toolkit.utils import is_dumb_terminal
 
 from chatmail.core.operator import Operator
+from chatmail.files import state_folder
 from chatmail.server.desk import Desk
 from chatmail.server.faces import Face, Pipe, Terminal
 from chatmail.server.lines import Line, clip, clock_time
-from chatmail.terminal.history import history_path
 from chatmail.terminal.text import harmless
 
 LOGGERS = {"chatmail": logging.INFO, "asyncio": logging.WARNING}
@@ -77,7 +77,8 @@ def _find_face() -> Face:
     if source is not None and os.isatty(source) and not _in_foreground(source):
         source = None  # reading it would stop the process
     if source is not None and target is not None and os.isatty(source) and os.isatty(target) and not is_dumb_terminal():
-        return Terminal(history_path("operator-history"))
+        folder = state_folder()
+        return Terminal(folder and folder / "operator-history")
     return Pipe(source, target, getattr(sys.stdout, "encoding", None) or "utf-8")
 
 

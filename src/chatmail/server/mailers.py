@@ -10,11 +10,9 @@ for the operator alone: they may name mailboxes and accounts. They are made harm
 """
 
 import asyncio
-import os
 import re
 import socket
 import ssl
-import tempfile
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -33,6 +31,7 @@ from aiosmtplib.errors import (
 )
 
 from chatmail.core.records import Fate, Letter, Outcome
+from chatmail.files import write_private
 from chatmail.server.settings import Smtp
 
 DEADLINE = 60.0
@@ -176,24 +175,9 @@ class OutboxMailer:
         """Nothing is open."""
 
     def _write(self, letter: Letter) -> Path:
-        """All of it or nothing, and safely on the disk before its name appears."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / outbox_name(letter)
-        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".tmp")  # made with mode 0600
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(letter.content)
-                file.flush()
-                os.fsync(handle)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the name, too
-        finally:
-            os.close(folder)
+        write_private(path, letter.content)
         return path
 
 

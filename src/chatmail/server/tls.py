@@ -6,7 +6,6 @@ for its own, so people trust it by its fingerprint, and it has to stay the same:
 ``cryptography``, which is why nothing else loads that.
 """
 
-import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
+from chatmail.files import write_private
 from chatmail.server import values
 from chatmail.server.settings import Settings, SettingsError
 
@@ -45,7 +45,7 @@ def prepare(settings: Settings) -> Tls | None:
     path = settings.own_certificate
     try:
         if not path.exists():
-            _write(path, _make(settings.chat_host))
+            write_private(path, _make(settings.chat_host))
     except ImportError as error:
         mistake = (
             f"CHAT_HOST={settings.chat_host} wants TLS, and making a certificate takes a package that is not installed "
@@ -114,6 +114,13 @@ def _shown(context: ssl.SSLContext, trusted: Path | None = None) -> bytes:
     return client.getpeercert(binary_form=True) or b""
 
 
+def in_rows(fingerprint: str) -> list[str]:
+    """The fingerprint in two rows, as clients show it, to be compared by eye."""
+    kind, _, pairs = fingerprint.partition(" ")
+    half = (len(pairs) + 1) // 2
+    return [f"{kind} {pairs[:half]}", f"{' ' * len(kind)} {pairs[half:]}"]
+
+
 def _fingerprint(certificate: bytes) -> str:
     return f"SHA256 {sha256(certificate).digest().hex(':').upper()}"
 
@@ -173,19 +180,3 @@ def _make(host: str) -> bytes:
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return private + certificate.public_bytes(Encoding.PEM)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing, for nobody else to read, and safely on the disk before its name appears."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)  # of a start that was cut short
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - by its mode
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name, too
-    finally:
-        os.close(folder)

@@ -7,19 +7,6 @@ from pathlib import Path
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 
-def history_path(name: str) -> Path | None:
-    """Where a history is kept (XDG Base Directory Specification: state that lasts but is not worth moving).
-
-    None where nobody is at home.
-    """
-    folder = os.environ.get("XDG_STATE_HOME", "")
-    try:
-        root = Path(folder) if folder.startswith("/") else Path("~/.local/state").expanduser()
-    except RuntimeError:
-        return None
-    return root / "chatmail" / name
-
-
 def open_history(path: Path | None, report: Callable[[str], None]) -> History:
     """The history in this file; one in memory where there can be no file, after saying so."""
     if path is None:

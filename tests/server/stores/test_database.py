@@ -550,10 +550,11 @@ class TestFile:
     def test_a_file_that_cannot_be_made_is_named_with_the_reason(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         for path, why in (
-            (tmp_path / "no" / "chat.db", f"there is no folder {tmp_path / 'no'}"),
-            (Path("/dev/null"), "it is no ordinary file"),
-            (tmp_path / "file" / "chat.db", "Not a directory"),
-            (tmp_path, "Is a directory"),
+            (tmp_path / "no" / "chat.db", f"there is no folder {tmp_path / 'no'}; make it, or name another file"),
+            (Path("/dev/null"), "it is no ordinary file; name another one"),
+            (tmp_path / "file" / "chat.db", f"there is no folder {tmp_path / 'file'}; make it"),
+            (tmp_path, "it is a folder; name a file in it"),
+            (Path("/proc/x.db"), "No such file or directory; name a file that this user may make and write"),
         ):
             with pytest.raises(StoreError, match=f"CHAT_DB={path} can't be used: {why}"):
                 refused(path)
@@ -574,6 +575,21 @@ class TestFile:
         data[4096 : 20 * 4096] = b"\xa5" * (19 * 4096)
         path.write_bytes(data)
         with pytest.raises(StoreError, match="damaged"):
+            refused(path)
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            "DELETE FROM house",
+            "INSERT INTO letter VALUES ('m', 'a@x.org', x'', 0, 0, NULL, x'FF', 'waiting', 0, 0, '')",
+            "INSERT INTO failure VALUES (1, 1, x'FF')",
+        ],
+    )
+    def test_rows_that_no_server_wrote_are_damage(self, tmp_path: Path, damage: str) -> None:
+        path = tmp_path / "chat.db"
+        with opened(path) as (database, _):
+            database._writer.execute(damage)
+        with pytest.raises(StoreError, match=r"damaged .*move it away to begin anew"):
             refused(path)
 
     def test_the_database_of_another_program_is_left_as_it_is(self, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
+from pathlib import Path
 from typing import TypeVar, assert_never
 
 import msgspec
@@ -199,7 +200,10 @@ class Database:
     def snapshot(self) -> Snapshot:
         """All that a server needs at its start."""
         select = self._writer.execute
-        epoch, secret, motd = select("SELECT epoch, secret, motd FROM house").fetchone()
+        house = select("SELECT epoch, secret, motd FROM house").fetchone()
+        if house is None:
+            raise StoreError("the file is damaged (it has no epoch); move it away to begin anew")
+        epoch, secret, motd = house
         used = dict(select("SELECT name, seq FROM sqlite_sequence").fetchall())
         self._last = used.get("entry", 0)
         mails = select(f"SELECT {ENTRY} FROM entry WHERE seq IN (SELECT seq FROM mail) ORDER BY seq")
@@ -330,23 +334,30 @@ def _lock(path: str) -> int:
     """The file, made if it is not there, open and locked for as long as it stays open. Raises StoreError."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except FileNotFoundError:
-        raise StoreError(f"there is no folder {os.path.dirname(path)}") from None  # noqa: PTH120 - it is a str
     except OSError as error:
-        raise StoreError(error.strerror) from None
+        raise StoreError(_unusable(Path(path), error)) from None
     why = ""
     if not stat.S_ISREG(os.fstat(file).st_mode):
-        why = "it is no ordinary file"
+        why = "it is no ordinary file; name another one"
     else:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            why = "another chatmail-server uses it"
+            why = "another chatmail-server uses it; end that one, or name another file"
     if why:
         os.close(file)
         raise StoreError(why)
     os.fchmod(file, 0o600)  # a copy that was put back may have been open to others
     return file
+
+
+def _unusable(path: Path, error: OSError) -> str:
+    """What is wrong with a file that can't be opened, and what to do."""
+    if path.is_dir():
+        return "it is a folder; name a file in it"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}; make it, or name another file"
+    return f"{error.strerror}; name a file that this user may make and write"
 
 
 @contextmanager

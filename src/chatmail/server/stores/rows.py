@@ -87,10 +87,10 @@ def mail_of(row: Sequence[Any]) -> Mail:
 def letter_of(row: Values) -> Letter:
     """A row of the table of letters."""
     fields = dict(zip(Letter.__struct_fields__, row, strict=True))
-    return Letter(**(fields | {"mails": _decode_mails(fields["mails"])}))
+    return Letter(**(fields | {"mails": _decode_mails(str(fields["mails"]))}))
 
 
 def failure_of(row: Values) -> Failure:
     """The author and the receipt of a row of the table of failures."""
     author, receipt = row
-    return Failure(author=author, receipt=_decode_receipt(receipt))
+    return Failure(author=author, receipt=_decode_receipt(str(receipt)))

@@ -84,9 +84,11 @@ def prepare(connection: sqlite3.Connection) -> None:
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if tables and owner != APPLICATION_ID:
-        raise StoreError("it is the database of another program")
+        raise StoreError("it is the database of another program; name another file")
     if version > len(MIGRATIONS):
-        raise StoreError(f"a newer chatmail wrote it (version {version}, this one knows {len(MIGRATIONS)})")
+        raise StoreError(
+            f"a newer chatmail wrote it (version {version}, this one knows {len(MIGRATIONS)}); install that one again"
+        )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # what is committed survives a power cut
     connection.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")

@@ -1,0 +1,41 @@
+"""Files for nobody else to read: where a person's own are, and how a file is written whole."""
+
+import os
+from pathlib import Path
+
+
+def state_folder() -> Path | None:
+    """Where a user's programs keep what lasts but is not worth moving (XDG Base Directory Specification).
+
+    None where nobody is at home.
+    """
+    folder = os.environ.get("XDG_STATE_HOME", "")
+    try:
+        root = Path(folder) if folder.startswith("/") else Path("~/.local/state").expanduser()
+    except RuntimeError:
+        return None
+    return root / "chatmail"
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Put a file with this content in place: all of it or nothing, safely on the disk, with mode 0600.
+
+    Whoever reads it meanwhile sees the former one. Only one at a time may write it. Raises OSError.
+    """
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)  # of a program that was killed over it
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name, too
+    finally:
+        os.close(folder)
