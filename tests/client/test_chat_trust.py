@@ -121,7 +121,7 @@ async def test_a_certificate_that_has_changed_is_refused_and_nothing_is_asked(
 
 
 async def test_what_can_not_be_kept_is_told_above_the_prompt_and_the_chat_goes_on(state: Path) -> None:
-    (state / "tokens.new").mkdir(parents=True)
+    (state / ".tokens.new").mkdir(parents=True)
     async with scripted() as server, starting(server) as john:
         visit = await server.visit()
         await visit.expect(wire.Join)

@@ -19,9 +19,8 @@ from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
-from prompt_toolkit.utils import get_cwidth
 
-from chatmail.client import commands, screen
+from chatmail.client import commands, screen, toolbar
 from chatmail.client.completion import ChatCompleter
 from chatmail.client.connection import Connection
 from chatmail.client.link import Ending, Server, State
@@ -30,7 +29,6 @@ from chatmail.client.timeline import News, Timeline
 from chatmail.core import wire
 from chatmail.terminal.display import Display
 from chatmail.terminal.signals import handling
-from chatmail.terminal.text import Fragments, plain, visible, wrap
 
 HINT = "to leave, press Ctrl-D or type /quit"
 
@@ -237,33 +235,8 @@ class Chat:
         return FormattedText([("class:prompt", "code> " if self._code else "> ")])
 
     def _toolbar(self) -> FormattedText:
-        """How the connection is, what waits, who, where: what tells most comes first, for narrow screens."""
-        timeline = self._timeline
-        calm = "class:toolbar" if self._state is State.JOINED else "class:toolbar.trouble"
-        parts: list[tuple[str, str]] = [(calm, self._state.value)]
-        if waiting := len(timeline.unsaid):
-            parts.append(("class:toolbar.trouble", f"{waiting} unconfirmed"))
-        if self.connection.look_backs:
-            parts.append(("class:toolbar", "looking back"))
-        if timeline.unread:
-            direct = f" ({timeline.unread_direct} direct)" if timeline.unread_direct else ""
-            parts.append(("class:toolbar.news", f"{timeline.unread} new{direct}"))
-        if timeline.away is not None:
-            parts.append(("class:toolbar", "away"))
-        parts += [
-            ("class:toolbar", plain(visible(f"{timeline.me}@{self.connection.server}"))),
-            ("class:toolbar", f"{timeline.total} here"),
-        ]
-        if self.connection.server.tls:
-            parts.append(("class:toolbar", "TLS"))
         columns = get_app().output.get_size().columns
-        line: Fragments = (
-            wrap([("class:toolbar.trouble", f" {self._wrong}\n")], columns, get_cwidth) if self._wrong else []
-        )
-        line.append(("", " "))
-        for number, part in enumerate(parts):
-            line += [("", " · " if number else ""), part]
-        return FormattedText(line)
+        return FormattedText(toolbar.draw(self._timeline, self.connection, self._state, self._wrong, columns))
 
 
 def _today() -> date:
