@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chatmail.files import state_folder, write_private
+from chatmail.files import config_folder, state_folder, write_private
 
 
 def test_where_a_persons_files_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -13,6 +13,10 @@ def test_where_a_persons_files_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert state_folder() == tmp_path / ".local" / "state" / "chatmail"
+    monkeypatch.setenv("XDG_CONFIG_HOME", "")
+    assert config_folder() == tmp_path / ".config" / "chatmail"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "mine"))
+    assert config_folder() == tmp_path / "mine" / "chatmail"
 
 
 def test_where_nobody_is_at_home_there_is_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:

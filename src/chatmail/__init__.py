@@ -17,12 +17,15 @@ Where to start reading:
   ``mailroom`` and ``digest`` (which message becomes which mail, and when), ``operator``.
 - ``server`` puts I/O around it: ``app`` wires the parts together, ``engine`` drives the hub, ``session`` is one
   connection, ``stores`` keep everything (``database``), ``tls`` has the certificate, ``postman`` sends mail,
-  ``console`` is the operator's prompt, ``checkmail`` tries the mail account.
-- ``client``: ``connection`` (join, resume, reconnect), with ``dial`` and ``trust`` (TLS, and whom to believe) and
-  ``tokens`` (the proof that is kept), ``timeline`` (what has been seen), ``lookback`` (what was said before),
-  ``screen`` (how it looks), ``prompt`` and ``plain`` (with a terminal, and without).
+  ``console`` is the operator's prompt (``desk`` answers, ``log`` keeps), ``checkmail`` tries the mail account.
+- ``client``: ``app`` with ``options`` and ``config`` (what was chosen), ``connection`` (join, resume, reconnect),
+  with ``dial`` and ``trust`` (TLS, and whom to believe) and ``tokens`` (the proof that is kept), ``timeline`` (what
+  has been seen), ``lookback`` (what was said before), ``screen`` and ``entry`` (how it looks), ``reading`` with
+  ``presence`` (in which order, and what is new), ``view`` (above the input line), ``prompt`` and ``plain`` (with a
+  terminal, and without), ``draft`` (the line that is typed), ``script`` and ``frames`` (what scripts want).
 - ``terminal`` is what both programs do at a terminal, or without one: ``text`` (making foreign text harmless),
-  ``display`` (lines above the prompt). ``files`` has where a user's files are, and how one is written whole.
+  ``display`` (lines above the prompt), ``editor`` (somebody's own). ``files`` has where a user's files are, and how one
+  is written whole.
 
 ``core`` imports nothing of ours, ``terminal`` nothing but ``core`` and ``files``; ``server`` and ``client`` import all
 three, and never each other.

@@ -9,9 +9,18 @@ def state_folder() -> Path | None:
 
     None where nobody is at home.
     """
-    folder = os.environ.get("XDG_STATE_HOME", "")
+    return _folder("XDG_STATE_HOME", "~/.local/state")
+
+
+def config_folder() -> Path | None:
+    """Where a user's programs look for what was chosen for them; otherwise as ``state_folder``."""
+    return _folder("XDG_CONFIG_HOME", "~/.config")
+
+
+def _folder(variable: str, default: str) -> Path | None:
+    folder = os.environ.get(variable, "")
     try:
-        root = Path(folder) if folder.startswith("/") else Path("~/.local/state").expanduser()
+        root = Path(folder) if folder.startswith("/") else Path(default).expanduser()
     except RuntimeError:
         return None
     return root / "chatmail"

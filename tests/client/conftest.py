@@ -9,4 +9,5 @@ import pytest
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where clients keep things, here and in processes of their own; there is no such folder yet."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return tmp_path / "xdg" / "chatmail"

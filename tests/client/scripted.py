@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import UNSET
 
@@ -20,7 +20,7 @@ F = TypeVar("F", bound=wire.Frame)
 NOW = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
 
 
-def person(name: str, **more: str) -> wire.Person:
+def person(name: str, **more: Any) -> wire.Person:
     return wire.Person(name=name, since=NOW, **more)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatmail.client.commands import SLASHES, TABLE, Help, Mistake, Nothing, Parsed, Quit, help_text, parse
+from chatmail.client.commands import SLASHES, TABLE, Help, Mistake, Nothing, Parsed, Quit, help_text, parse, text_of
 from chatmail.client.lookback import LookBack
 from chatmail.core import wire
 from chatmail.core.decoder import Decoder
@@ -40,6 +40,8 @@ from chatmail.core.decoder import Decoder
         ("/notify always", wire.Notify(when="always")),
         ("/notify away", wire.Notify(when="away")),
         ("/help", Help()),
+        ("/help notify", Help("/notify")),
+        ("/help /DM ", Help("/DM")),
         ("/quit", Quit()),
     ],
 )
@@ -56,6 +58,9 @@ def test_meaning(line: str, meaning: Parsed) -> None:
         ("/dmm Mary secret", "did you mean /dm?"),
         ("/msg Mary secret", "did you mean /dm?"),
         ("/exit", "did you mean /quit?"),
+        ("/ dm Mary secret", "did you mean /dm?"),
+        ("/help notfy", "did you mean /notify?"),
+        ("/help xyzzy", "/help"),
         ("/find tea", "did you mean /search?"),
         ("/grep tea", "did you mean /search?"),
         ("/log", "did you mean /history?"),
@@ -122,3 +127,14 @@ def test_help_lists_every_command() -> None:
     for command in TABLE:
         assert command.usage in help_text()
         assert command.help in help_text()
+        assert command.more in help_text(command.name)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [("hi ", "hi"), ("/dm Mary hi", "hi"), ("/r hi", "hi"), ("/me waves", "/me waves"),
+     ("/dm Mary " + "x" * 5_000, "x" * 5_000),
+     ("x" * 4_001, "x" * 4_001), ("/who", ""), ("/dm Mary", ""), ("/dmm Mary hi", "")],
+)  # fmt: skip
+def test_the_text_of_a_line_is_what_others_would_see(line: str, text: str) -> None:
+    assert text_of(line, "Bob") == text

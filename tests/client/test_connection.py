@@ -587,7 +587,7 @@ async def test_where_nothing_listens(unused_tcp_port: int) -> None:
     john = Client(Server("127.0.0.1", unused_tcp_port), FAST)
     ending = await john.connection.run()
     assert ending.how is How.UNREACHABLE
-    assert ending.text == f"can't reach 127.0.0.1:{unused_tcp_port}: nothing listens there (is the server running?)"
+    assert ending.text.startswith(f"can't reach 127.0.0.1:{unused_tcp_port}: nothing listens there")
 
 
 async def test_a_server_is_named_as_it_is_typed() -> None:

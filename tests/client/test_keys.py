@@ -44,6 +44,14 @@ def test_what_one_start_keeps_the_next_one_knows(folder: Path, keys: Keys) -> No
     assert again.token(*JOHN) == "t1"
 
 
+def test_who_came_in_is_offered_next_time(folder: Path, keys: Keys) -> None:
+    assert keys.last(HERE) == ("", "")
+    keys.came_in(*JOHN)
+    assert Keys(folder, pytest.fail).last(HERE) == JOHN[1:]
+    assert Keys(folder, pytest.fail).last(HERE, "Mary") == ("", "")
+    assert mode(folder / "last") == 0o600
+
+
 def test_it_is_for_nobody_else_to_read(folder: Path, keys: Keys) -> None:
     before = os.umask(0)
     try:
@@ -134,6 +142,8 @@ def test_without_a_folder_nothing_is_kept_and_nothing_said() -> None:
     assert keys.pinned(HERE).pin is None
     keys.keep(*JOHN, "t1")
     assert keys.token(*JOHN) is None
+    keys.came_in(*JOHN)
+    assert keys.last(HERE) == ("", "")
 
 
 def test_a_disk_that_breaks_is_told_of_once(folder: Path) -> None:

@@ -2,62 +2,18 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from msgspec import structs
-from prompt_toolkit.history import InMemoryHistory
 
 from chatmail.client import app, ask
 from chatmail.client.link import Ending, How
-from chatmail.client.prompt import Chat
-from chatmail.client.timeline import Timeline
 from chatmail.core import wire
-from chatmail.terminal.history import open_history
-from tests.client.scripted import NOW, ScriptedServer, Visit, direct, echo, message, page, person, scripted, welcome
-from tests.terminal.screen import Terminal, at_terminal
-
-TAB, ENTER, UP, CTRL_C, CTRL_D, CTRL_U = "\t", "\r", "\x1b[A", "\x03", "\x04", "\x15"
-
-
-class Scene:
-    """John at his terminal, and the server's side of his connection."""
-
-    def __init__(
-        self, terminal: Terminal, server: ScriptedServer, visit: Visit, chat: Chat, timeline: Timeline
-    ) -> None:
-        self.terminal = terminal
-        self.server = server
-        self.visit = visit
-        self.chat = chat
-        self.timeline = timeline
-        self.ending: asyncio.Task[Ending]
-
-    async def line(self, keys: str) -> None:
-        """Type it, and see it in the input line."""
-        self.terminal.type(keys)
-        await self.terminal.shows(f"> {keys}")
-
-
-@asynccontextmanager
-async def scene(*frames: wire.Frame, history: Path | None = None, join: bool = True) -> AsyncIterator[Scene]:
-    async with asyncio.timeout(10), at_terminal() as terminal, scripted() as server, asyncio.TaskGroup() as tasks:
-        timeline = Timeline("John", "p")
-        kept = open_history(history, pytest.fail) if history else InMemoryHistory()
-        chat = Chat(server.address, "John", "john@example.org", timeline, history=kept)
-        ending = tasks.create_task(chat.run())
-        there = Scene(terminal, server, await server.visit(), chat, timeline)
-        there.ending = ending
-        if join:
-            await there.visit.admit(*frames, answer=welcome("John", "Mary", "Bob"))
-            await terminal.until(lambda: "connected" in terminal.toolbar)
-        yield there
-        there.chat.connection.leave()
-        there.visit.cut()
-
+from tests.client.scene import CTRL_C, CTRL_D, CTRL_U, ENTER, TAB, UP, scene
+from tests.client.scripted import NOW, direct, echo, message, page, person, scripted, welcome
+from tests.terminal.screen import at_terminal
 
 # What comes in.
 
@@ -76,14 +32,14 @@ async def test_an_own_line_is_seen_once() -> None:
         await john.line("hello")
         john.terminal.type(ENTER)
         john.visit.send(echo(await john.visit.expect(wire.Say), 1))
-        await john.terminal.shows("John: hello")
+        await john.terminal.shows("you: hello")
         assert john.terminal.text.count("hello") == 1
 
 
 async def test_what_others_write_does_not_drive_the_terminal() -> None:
     async with scene() as john:
         john.visit.send(message(1, "\x1b]0;title\x07\x1b[2J\u202egnp\nJohn: forged"))
-        await john.terminal.shows("Mary: \\x1b]0;title\\x07\\x1b[2J\\u202egnp\n│ John: forged")
+        await john.terminal.shows("Mary: \\x1b]0;title\\x07\\x1b[2J\\u202egnp\n            │ John: forged")
         assert "\x1b]0;" not in john.terminal.raw
         assert "\u202e" not in john.terminal.raw
 
@@ -161,7 +117,7 @@ async def test_tab_completes_the_latest_speaker_first() -> None:
         await john.terminal.shows("> /dm")
         john.terminal.type(TAB)
         await john.terminal.until(
-            lambda: [line.strip() for line in john.terminal.lines if line][-3:-1] == ["Bob", "Mary"]
+            lambda: [line.split() for line in john.terminal.lines if line][-3:-1] == [["Bob", "here"], ["Mary", "here"]]
         )
         john.terminal.type(TAB)
         await john.terminal.shows("> /dm Bob")
@@ -190,6 +146,18 @@ async def test_r_turns_into_the_name_before_anything_is_typed_after_it() -> None
         assert (await john.visit.expect(wire.Dm)).to == "Mary"
 
 
+async def test_r_writes_no_name_that_could_drive_the_terminal() -> None:
+    """No server lets such a name in, but who knows what the other end is."""
+    name = "Ma\u202ery\x1b"
+    async with scene(direct(1, sender=name)) as john:
+        await john.terminal.shows("lunch?")
+        john.terminal.type("/r yes")
+        await john.terminal.shows("> /r yes")
+        assert "\u202e" not in john.terminal.raw
+        john.terminal.type(ENTER)
+        assert (await john.visit.expect(wire.Dm)).to == name
+
+
 async def test_who_and_help_and_away() -> None:
     async with scene() as john:
         john.terminal.type("/who" + ENTER)
@@ -200,7 +168,7 @@ async def test_who_and_help_and_away() -> None:
         await john.terminal.shows("/notify always|away|never")
         john.terminal.type("/away" + ENTER)
         john.visit.send(wire.Ack(id=(await john.visit.expect(wire.Away)).id))
-        await john.terminal.shows("you are away: away")
+        await john.terminal.shows("-- you are away")
         await john.terminal.until(lambda: "· away ·" in john.terminal.toolbar)
 
 
@@ -265,7 +233,10 @@ async def test_what_a_search_finds_is_shown_and_changes_nothing_else() -> None:
         at = lines.index("-- 1 message with 'john tea':")
         assert lines[at + 1].startswith("-- Thursday, 2026-11-19")
         assert lines[at + 2].endswith("Bob → you (direct): tea, John?")
-        assert lines[at + 3 : at + 5] == ["│ \\x1b[2J", "-- end of the search"]
+        assert lines[at + 3 : at + 5] == [
+            f"{' ' * len('14:02 Bob → you (direct): ')}│ \\x1b[2J",
+            "-- end of the search",
+        ]
         assert lines[at + 5].endswith("Mary: two")
         assert "\a" not in john.terminal.raw
         john.terminal.type("/r yes" + ENTER)

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from chatmail.client import screen
+from chatmail.client.entry import draw_folded
 from chatmail.client.lookback import Found, LookBack
 from chatmail.client.timeline import mention_of
 from chatmail.core import wire
@@ -105,6 +106,8 @@ def test_a_text_can_not_place_words_at_the_left_edge() -> None:
         (message(1, "two\nlines"), "Mary: two\n│ lines"),
         (message(1, "two\r\nlines"), "Mary: two\n│ lines"),
         (message(1, "/me waves"), "* Mary waves"),
+        (message(1, "hello", sender="John"), "you: hello"),
+        (message(1, "/me waves", sender="John"), "* John waves"),
         (direct(1, "lunch?"), "Mary → you (direct): lunch?"),
         (direct(1, "yes", sender="John", to="Mary"), "you → Mary (direct): yes"),
         (wire.Notice(seq=1, time=NOW, text="restart\nat noon"), "!! notice: restart\n│ at noon"),
@@ -112,6 +115,8 @@ def test_a_text_can_not_place_words_at_the_left_edge() -> None:
         (wire.Left(seq=1, time=NOW, name="Bob", reason="kicked"), "- Bob left (kicked)"),
         (wire.Left(seq=1, time=NOW, name="Bob", reason=""), "- Bob left"),
         (wire.Left(seq=1, time=NOW, name="Bob", reason="left"), "- Bob left"),
+        (wire.Joined(seq=1, time=NOW, name="John"), ""),
+        (wire.Left(seq=1, time=NOW, name="John", reason="left"), ""),
         (wire.Gap(missed=1), "-- 1 message was missed: this connection was too far behind"),
         (wire.Gap(missed=1200), "-- 1,200 messages were missed: this connection was too far behind"),
         (wire.Bye(reason="kicked: spam", retry=False), "-- the server says goodbye: kicked: spam"),
@@ -183,8 +188,39 @@ def test_no_mention(text: str) -> None:
 
 def test_own_lines_and_own_mentions_are_drawn_as_own() -> None:
     fragments = screen.draw(message(1, "I am John", sender="John"), me="John")
-    assert ("class:own", "John") in fragments
+    assert ("class:own", "you") in fragments
     assert not any("mention" in style for style, _ in fragments)
+
+
+def test_in_a_pipe_own_lines_begin_with_the_name() -> None:
+    look = screen.Look(you="")
+    assert plain(screen.draw(message(1, sender="John"), me="John", look=look)).endswith(" John: hello")
+    found = Found(LookBack(), (message(1, sender="John"),), more=False)
+    lines = screen.look_back(found, me="John", today=NOW.astimezone().date(), look=look)
+    assert plain(lines[1]).endswith(" John: hello")
+
+
+@pytest.mark.parametrize(
+    ("moves", "line"),
+    [
+        ("+Ann", "+ Ann joined"),
+        ("+Ann +Bob", "+ Ann and Bob joined"),
+        ("+Ann +Bob +Cem", "+ Ann, Bob and Cem joined"),
+        ("+Ann +Bob +Cem +Dan", "+ Ann, Bob and 2 more joined"),
+        ("-Ann -Bob", "- Ann and Bob left"),
+        ("-Eve +Ann +Bob +Cem +Dan +Fay", "+ Ann, Bob and 3 more joined; - Eve left"),
+    ],
+)
+def test_many_who_come_and_go_make_one_line(moves: str, line: str) -> None:
+    frames = [
+        wire.Joined(seq=1, time=NOW, name=move[1:])
+        if move[0] == "+"
+        else wire.Left(seq=1, time=NOW, name=move[1:], reason="left")
+        for move in moves.split()
+    ]
+    drawn = draw_folded(frames, "John")
+    assert re.sub(r"^\d\d:\d\d ", "", plain(drawn)) == line
+    assert plain([*drawn.time, *drawn.head])[-2:] == line[:2]
 
 
 def test_a_name_has_one_colour_and_many_names_have_many() -> None:
@@ -205,6 +241,8 @@ def test_names_are_readable_on_black_and_on_white(colour: str) -> None:
 def test_times_at_the_end_of_the_calendar() -> None:
     assert screen.clock(datetime.max.replace(tzinfo=UTC))
     assert screen.clock(datetime.min.replace(tzinfo=UTC))
+    assert screen.clock(datetime.max.replace(tzinfo=timezone(timedelta(hours=-23)))) == "23:59"
+    assert screen.clock(datetime.min.replace(tzinfo=timezone(timedelta(hours=23)))) == "00:00"
 
 
 def test_the_day_is_said_where_it_changes() -> None:

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from chatmail.client import screen
 from chatmail.client.timeline import Timeline
 from chatmail.core import wire
 from tests.client.scripted import NOW, direct, echo, message, person, welcome
@@ -154,8 +155,10 @@ def test_a_list_of_people_replaces_the_roster() -> None:
 def test_own_comings_are_not_shown_but_count() -> None:
     timeline = Timeline("John", "p")
     timeline.receive(structs.replace(welcome("John"), people=[], total=0))
-    assert timeline.receive(wire.Joined(seq=1, time=NOW, name="John")) is None
+    news = timeline.receive(wire.Joined(seq=1, time=NOW, name="John"))
     assert timeline.total == 1
+    assert news is not None
+    assert screen.draw(news.frame, me="John") == []
 
 
 def test_unread_counts_what_others_said_since_the_person_looked() -> None:
@@ -182,6 +185,33 @@ def test_the_bell_rings_for_directs_and_mentions_of_others_but_never_for_history
     assert not rings(message(6, "Johnny"))
     assert not rings(message(7, "I, John", sender="John"))
     assert not rings(direct(8, sender="John", to="Mary"))
+
+
+def missed(timeline: Timeline, *frames: wire.ServerFrame) -> list[bool]:
+    return [news is not None and news.missed for news in map(timeline.receive, frames)]
+
+
+def test_what_others_said_after_what_was_seen_was_missed() -> None:
+    timeline = Timeline("John", "p")
+    timeline.receive(structs.replace(welcome("John", seq=5), seen=2))
+    notice = wire.Notice(seq=4, time=NOW, text="tea")
+    frames: list[wire.ServerFrame] = [message(2), message(3), notice, message(5, sender="John"), message(6)]
+    assert missed(timeline, *frames) == [False, True, True, False, False]
+
+
+def test_our_own_number_counts_where_the_server_has_an_older_one() -> None:
+    timeline = Timeline("John", "p")
+    timeline.receive(structs.replace(welcome("John", seq=1), seen=1))
+    timeline.receive(message(2))
+    timeline.receive(structs.replace(welcome("John", seq=3, resumed=True), seen=1))
+    assert missed(timeline, message(2), message(3)) == [False, True]
+
+
+def test_where_nobody_knows_what_was_seen_nothing_was_missed() -> None:
+    timeline = joined(seq=3)
+    assert missed(timeline, message(2), message(3)) == [False, False]
+    timeline.receive(welcome(seq=5, epoch="e2"))
+    assert missed(timeline, message(4), message(5)) == [False, False]
 
 
 def test_what_was_missed_rings_after_a_resume() -> None:

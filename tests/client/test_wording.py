@@ -6,9 +6,11 @@ import ssl
 
 import pytest
 
+import chatmail
 from chatmail.client.link import Server
 from chatmail.client.trust import NoTlsError
-from chatmail.client.wording import closed, unreachable, why
+from chatmail.client.wording import closed, nonsense, refused, unreachable, why
+from chatmail.core import wire
 
 HERE, THERE = Server("localhost", 6245), Server("chat.example.org", 6245)
 ALERT = b"\x15\x03\x01\x00\x02\x02\x16"
@@ -33,7 +35,42 @@ def test_without_tls_it_is_never_advised_lightly_to_go_on() -> None:
     assert "without --tls, nothing is encrypted" in unreachable(HERE, NoTlsError())
     told = unreachable(THERE, NoTlsError())
     assert "--no-tls goes on without, and everybody on the way can read all" in told
-    assert unreachable(THERE, TimeoutError()) == "can't reach chat.example.org:6245: no answer"
+
+
+REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+
+@pytest.mark.parametrize(
+    ("server", "error", "advice"),
+    [
+        (HERE, REFUSED, "chatmail-server starts one on this machine"),
+        (THERE, REFUSED, "see whether the port is right"),
+        (THERE, TimeoutError(), "ask the operator"),
+        (THERE, socket.gaierror(socket.EAI_NONAME, "x"), "see whether the name is right"),
+    ],
+)
+def test_who_can_not_be_reached_is_told_with_what_to_do(server: Server, error: OSError, advice: str) -> None:
+    told = unreachable(server, error)
+    assert told.startswith(f"can't reach {server}: {why(error)}; ")
+    assert told.endswith(advice)
+
+
+def test_who_is_not_let_in_is_told_by_whom_and_what_to_do() -> None:
+    other = wire.Error(code="unsupported", text="only version 2", field="version")
+    assert refused(THERE, other) == (
+        f"{THERE} speaks another version of the protocol than this chatmail {chatmail.__version__} (only version 2); "
+        "ask the operator which version is right there, and install that one"
+    )
+    full = wire.Error(code="server-full", text="try again later")
+    assert refused(THERE, full) == f"{THERE} does not let you in: try again later"
+    assert refused(THERE, wire.Error(code="name-taken", text="that is Mary's")) == "that is Mary's"
+    assert refused(THERE, wire.Error(code="later", text="")) == "later"
+
+
+def test_what_is_not_understood_may_come_from_a_newer_server() -> None:
+    unknown = wire.WireError(wire.Code.UNSUPPORTED, "'hello' is no type of frame that this end knows")
+    assert nonsense(THERE, unknown, b'{"type":"hello"}').endswith("; if the server is newer, install its version here")
+    assert nonsense(THERE, unknown, b"SSH-2.0") == f"{THERE} is no chatmail server; it said: SSH-2.0"
 
 
 @pytest.mark.parametrize(("server", "advice"), [(HERE, "add --tls"), (THERE, "leave --no-tls away")])

@@ -27,6 +27,8 @@ FROM_CLIENTS: list[tuple[wire.ClientFrame, str]] = [
     (wire.Dm(to="Mary", text="lunch?"), '{"type":"dm","to":"Mary","text":"lunch?"}'),
     (wire.Dm(to="Mary", text="lunch?", id="7c1e-2"), '{"type":"dm","to":"Mary","text":"lunch?","id":"7c1e-2"}'),
     (wire.Who(), '{"type":"who"}'),
+    (wire.Whois(name="Mary"), '{"type":"whois","name":"Mary"}'),
+    (wire.Whois(name="Mary", id="i"), '{"type":"whois","name":"Mary","id":"i"}'),
     (wire.Notify(when="always"), '{"type":"notify","when":"always"}'),
     (wire.Notify(when="away"), '{"type":"notify","when":"away"}'),
     (wire.Notify(when="never", id="i"), '{"type":"notify","when":"never","id":"i"}'),
@@ -89,6 +91,24 @@ FROM_SERVERS: list[tuple[wire.ServerFrame, str]] = [
         ),
     ),
     (
+        wire.Welcome(
+            name="John",
+            epoch="k2",
+            seq=7,
+            resumed=True,
+            token="t",
+            people=[],
+            total=0,
+            notify="never",
+            motd="hello",
+            seen=5,
+        ),
+        (
+            '{"type":"welcome","name":"John","epoch":"k2","seq":7,"resumed":true,"token":"t",'
+            '"people":[],"total":0,"notify":"never","motd":"hello","seen":5}'
+        ),
+    ),
+    (
         wire.Challenge(email="j***@example.org", expires=TIME),
         f'{{"type":"challenge","email":"j***@example.org","expires":{TIME_TEXT}}}',
     ),
@@ -111,6 +131,11 @@ FROM_SERVERS: list[tuple[wire.ServerFrame, str]] = [
     (
         wire.Page(entries=[wire.Notice(seq=7, time=TIME, text="hi")], more=True, id="i"),
         f'{{"type":"page","entries":[{{"type":"notice",{ENTRY},"text":"hi"}}],"more":true,"id":"i"}}',
+    ),
+    (wire.Profile(name="Mary", mailed="never"), '{"type":"profile","name":"Mary","mailed":"never"}'),
+    (
+        wire.Profile(name="John", mailed="always", since=TIME, away="tea", idle=61, id="i"),
+        f'{{"type":"profile","name":"John","mailed":"always","since":{TIME_TEXT},"away":"tea","idle":61,"id":"i"}}',
     ),
     (wire.Pong(), '{"type":"pong"}'),
     (wire.Error(code="banned", text="no"), '{"type":"error","code":"banned","text":"no"}'),

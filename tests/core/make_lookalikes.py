@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from chatmail.core.names import fold
+from chatmail.core.names import fold, script
 
 MODULE = Path(__file__).parents[2] / "src" / "chatmail" / "core" / "lookalikes.py"
 
@@ -64,12 +64,19 @@ def nfd(text: str) -> str:
 
 def letters() -> list[str]:
     """Every single character that a name in NFKC may hold."""
-    every = (chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000)
+    every = [
+        char
+        for char in (chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000)
+        if unicodedata.is_normalized("NFKC", char)
+    ]
+    scripts = {script(char) for char in every if unicodedata.category(char)[0] == "L"}
     return [
         char
         for char in every
-        if (char in "_.-" or unicodedata.category(char)[0] == "L" or unicodedata.category(char) == "Nd")
-        and unicodedata.is_normalized("NFKC", char)
+        if char in "_.-"
+        or unicodedata.category(char)[0] == "L"
+        or unicodedata.category(char) == "Nd"
+        or (unicodedata.category(char) in {"Mn", "Mc"} and script(char) in scripts)
     ]
 
 

@@ -32,6 +32,9 @@ from tests.core.house import House, Peer
 DAY = 86_400.0
 A_DAY = 48
 """So many letters go to one address within 24 hours."""
+HOUR = 3_600.0
+AN_HOUR = 60
+"""So many letters within an hour hold something of one author."""
 FIRST_WAIT, LAST_WAIT = 30.0, 3_600.0
 """Seconds until something is tried again: doubling, from one to the other."""
 KEPT = 30 * DAY
@@ -134,6 +137,8 @@ class Post:
         self.parcels: dict[str, Parcel] = {}
         self.made: dict[str, list[float]] = {}
         """When the letters to an address were made."""
+        self.caused: dict[str, list[float]] = {}
+        """When the letters with something of an author were."""
         self.mailboxes: dict[str, list[tuple[str, bytes]]] = {}
         """Message-ID and content of every letter that ever came to an address."""
         self.failures: set[int] = set()
@@ -255,6 +260,10 @@ class Post:
         assert not made or letter.made >= made[-1] + self.limits.mail_window - EPSILON, "too soon after the last letter"
         assert len(made) < A_DAY or letter.made >= made[-A_DAY] + DAY - EPSILON, f"more than {A_DAY} in 24 h"
         made.append(letter.made)
+        for author in {text.author.name for text in texts}:
+            caused = self.caused.setdefault(author, [])
+            assert len(caused) < AN_HOUR or letter.made >= caused[-AN_HOUR] + HOUR, "too many of one author"
+            caused.append(letter.made)
 
     def _outcome(self, letter: Letter) -> None:
         parcel = self.parcels[letter.message_id]

@@ -46,6 +46,24 @@ def test_a_look_alike_is_never_found_but_stands_in_the_way() -> None:
     assert accounts.taken_by("Joan") is None
 
 
+def test_ian_and_lan_can_both_be_here_and_neither_is_given_for_the_other() -> None:
+    accounts = house(JOHN)
+    ian = account(accounts.reserve("Ian"), "Ian")
+    assert accounts.taken_by("Lan") is None
+    lan = account(accounts.reserve("Lan"), "Lan")
+    accounts.add(ian)
+    accounts.add(lan)
+    assert accounts.find("ian") is ian
+    assert accounts.find("LAN") is lan
+    assert accounts.taken_by("1an") in {"Ian", "Lan"}
+    assert accounts.taken_by("lan") == "Lan", "the same name rather than one that looks like it"
+    accounts.forget(lan)
+    assert accounts.taken_by("lan") == "Ian"
+    assert accounts.taken_by("Lan") is None
+    accounts.forget(ian)
+    assert accounts.taken_by("lan") is None
+
+
 def test_whoever_is_known_is_given_and_whoever_was_perhaps_meant_is_named() -> None:
     accounts = house(JOHN, MARY)
     assert accounts.known("john") is JOHN

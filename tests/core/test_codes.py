@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatmail.core.codes import HOUR, Challenge, Codes
+from chatmail.core.codes import Challenge, Codes
+from chatmail.core.hourly import HOUR
 from chatmail.core.wire import Join
 
 JOHN = Join(name="John", email="john@example.org")

@@ -202,7 +202,7 @@ def test_what_is_not_utf_8_is_a_bad_frame_wherever_it_stands(head: bytes, bad: b
 
 def test_a_bad_frame_keeps_the_id_it_came_with() -> None:
     assert refused('{"type":"say","id":"7c1e-4"}').id == "7c1e-4"
-    for id in (5, None, "x" * 65):
+    for id in (5, None, "x" * 65, "\0"):
         assert refused(json.dumps({"type": "say", "id": id})).id is UNSET
 
 

@@ -84,6 +84,37 @@ class TestConnections:
         ada.cut()
         house.join("Di", host=HOST)
 
+    def test_nor_when_they_all_join_in_one_moment(self) -> None:
+        house = House(Limits(max_per_ip=2))
+        peers = [house.peer(HOST) for _ in range(3)]
+        for name, peer in zip(("Ada", "Bo", "Cy"), peers, strict=True):
+            peer.send(joining(name))
+        house.settle()
+        assert [type(peer.frames()[0]) for peer in peers] == [Welcome, Welcome, Error]
+
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_a_join_that_is_not_stored_takes_no_place(self, gone: bool) -> None:
+        house = House(Limits(max_per_ip=1))
+        ada, bo = house.peer(HOST), house.peer(HOST)
+        ada.send(joining("Ada"))
+        house.take()
+        if gone:
+            ada.cut()
+        house.refuse()
+        bo.join("Bo")
+
+    def test_nor_more_new_names_of_one_host_than_names_per_ip_within_an_hour(self) -> None:
+        house = House(Limits(names_per_ip=2))
+        for name in ("Ada", "Bo"):
+            house.join(name, host=HOST).ask(Leave())
+        text = f"2 new names were taken from {HOST} within the hour; try again later"
+        cy = house.peer(HOST)
+        assert cy.ask(joining("Cy")) == [Error(code=Code.TOO_FAST, text=text, field="name")]
+        cy.join("Ada")
+        house.join("Cy", host="192.0.2.2")
+        house.wait(3_600)
+        house.join("Di", host=HOST)
+
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1"])
     def test_loopback_is_exempt(self, host: str) -> None:
         house = House(Limits(max_per_ip=2))

@@ -3,6 +3,7 @@
 import pytest
 from msgspec import UNSET
 
+from chatmail.core.limits import Limits
 from chatmail.core.wire import (
     Ack,
     Away,
@@ -17,6 +18,7 @@ from chatmail.core.wire import (
     Ping,
     Pong,
     Resume,
+    Say,
     Verify,
     Welcome,
     Who,
@@ -172,6 +174,26 @@ class TestWelcome:
         mary = house.join("Mary")
         mary.ask(Notify(when="never", id="1"), Leave())
         assert house.peer().join("Mary").notify == "never"
+
+    def test_who_is_back_hears_how_far_they_had_seen(self) -> None:
+        house = House()
+        mary = house.peer()
+        assert mary.join("Mary").seen is UNSET  # there was nothing to see
+        house.join("John").ask(Say(text="one"), Say(text="two"))
+        mary.frames()
+        mary.ask(Ping(seq=3), Leave())
+        again = house.peer()
+        assert again.join("Mary").seen == 3
+        again.ask(Ping(seq=4))
+        again.cut()
+        resumed = house.peer().join("Mary", token=mary.token, resume=Resume(epoch="first", seq=4))
+        assert (resumed.resumed, resumed.seen) == (True, 4)
+
+    def test_nobody_else_hears_it(self) -> None:
+        house = House(Limits(trust_names=False))
+        mary = house.join("Mary")
+        mary.ask(Ping(seq=1), Leave())
+        assert house.peer().join("Mary").seen is UNSET
 
     def test_a_fresh_join_is_back_from_being_away(self) -> None:
         house = House()

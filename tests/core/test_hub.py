@@ -6,7 +6,7 @@ from chatmail.core.digest import DAY
 from chatmail.core.journal import READ_MAX
 from chatmail.core.limits import Limits
 from chatmail.core.records import Account, Change, Earlier, Entry, Fate, Motd, Outcome, Snapshot
-from chatmail.core.session import OWED_MAX
+from chatmail.core.session import IN_FLIGHT_MAX, OWED_MAX
 from chatmail.core.wire import (
     Ack,
     Away,
@@ -296,6 +296,17 @@ class TestOrder:
         assert len(told) == asked + 1
         assert told[-1] == Pong()
         assert not john.session.overfull
+
+    def test_while_the_store_takes_its_time_one_session_submits_only_so_much(self) -> None:
+        """And is read again as soon as the store has answered some of it."""
+        house, mary, john = pair()
+        john.send(*[Say(text="hello")] * (IN_FLIGHT_MAX + 5))
+        mary.send(Say(text="me too"))
+        assert len(house.take()) == IN_FLIGHT_MAX + 1
+        assert john.session.overfull
+        house.settle()
+        assert not john.session.overfull
+        assert talk(mary.frames()).count("hello") == IN_FLIGHT_MAX + 5
 
     def test_who_is_dismissed_gets_what_is_there_and_nothing_later(self) -> None:
         house, mary, john = pair()

@@ -1,5 +1,6 @@
 """The journal: contiguous or lagged, nothing twice, nobody sees another's direct message, and shared bytes."""
 
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX, READ_MAX, Journal, Lagged
+from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX, READ_MAX, SHARED_MAX, Journal, Lagged
 
 A, B, C, D = 1, 2, 3, 4
 
@@ -388,6 +389,21 @@ class Everything(RuleBasedStateMachine):
 
 Everything.TestCase.settings = settings(deadline=None, max_examples=80, stateful_step_count=40)
 TestAgainstAModelThatKeepsEverything = Everything.TestCase
+
+
+# What is shared.
+
+
+def test_readers_at_very_many_places_do_not_fill_the_memory() -> None:
+    """Each that comes back may say any number it has seen; 2,000 reads of one block would be 60 MB."""
+    journal = journal_of(*[b"x" * 31 + b"\n"] * 2000)
+    tracemalloc.start()
+    try:
+        for cursor in range(2000):
+            assert journal.read(cursor, A) == (b"".join([b"x" * 31 + b"\n"] * (2000 - cursor)), 2000)
+        assert tracemalloc.get_traced_memory()[0] < 2 * SHARED_MAX * READ_MAX
+    finally:
+        tracemalloc.stop()
 
 
 # What is kept no longer.

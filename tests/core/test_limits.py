@@ -66,7 +66,7 @@ def test_who_waits_as_told_gets_through_at_most_burst_and_rate_and_no_less(
 def test_the_limits_are_those_that_were_promised() -> None:
     limits = Limits()
     assert (limits.join_time, limits.join_errors) == (10, 20)
-    assert (limits.silence, limits.grace, limits.idle) == (45, 5, 600)
+    assert (limits.silence, limits.slow, limits.grace, limits.idle) == (45, 10, 5, 600)
     assert (limits.bad_frames, limits.history, limits.presence_max) == (5, 50, 200)
     assert (limits.max_clients, limits.max_per_ip, limits.unjoined_per_ip) == (10_000, 256, 16)
     assert (limits.code_life, limits.code_tries) == (600, 5)

@@ -3,7 +3,9 @@
 import pytest
 
 from chatmail.core.digest import DAY
+from chatmail.core.hourly import HOUR
 from chatmail.core.limits import Limits
+from chatmail.core.mailroom import PER_SENDER
 from chatmail.core.records import Account, Failure, Fate, Gone, Letter, Mail, Outcome, Snapshot
 from chatmail.core.wire import Away, Direct, Dm, Joined, Leave, Notify, Ping, Receipt, Refused, Say, Welcome, stamp
 from tests.core.house import NOON, House, Peer
@@ -293,6 +295,33 @@ class TestRetry:
         assert house.operator.retry(house.now, "<another>") == 0
         assert house.operator.retry(house.now, letter.message_id) == 1
 
+    def test_how_it_ends_is_told_once(self) -> None:
+        """At whatever try: who has asked wants to know, and need not be told of the tries nobody asked for."""
+        house, mary, john = pair()
+        dm(john)
+        house.deliver(Fate.LATER, "busy", "451")
+        for fate, told in (
+            (Fate.LATER, ["mail to mary@example.org will be tried again: busy [451]"]),
+            (Fate.FAILED, ["mail to mary@example.org is given up: busy [451]"]),
+            (Fate.SAVED, ["mail to mary@example.org is saved"]),
+        ):
+            house.told.clear()
+            assert house.operator.retry(house.now) == 1
+            house.settle()
+            assert len(house.deliver(fate, "busy", "451")) == 1
+            assert house.told == told
+
+    def test_what_was_dropped_since_is_told_of_no_more(self) -> None:
+        house, mary, john = pair()
+        dm(john)
+        (letter,) = house.deliver(Fate.FAILED, "no")
+        house.operator.retry(house.now)
+        house.settle()
+        house.told.clear()
+        house.operator.drop(letter.message_id, house.now)
+        house.settle()
+        assert house.told == ["mail to mary@example.org is dropped"]
+
 
 class TestDrop:
     """The operator gives a letter up."""
@@ -442,6 +471,80 @@ def test_the_operator_sees_what_gathers_for_the_next_mail() -> None:
     dm(john, "two", "2")
     dm(john, "three", "3")
     assert house.operator.gathering() == [("mary@example.org", 2, house.now + WINDOW)]
+
+
+class TestASenderOfMuch:
+    """Nobody floods many mailboxes either: what is too much for an hour waits, and nothing is left out."""
+
+    @staticmethod
+    def busy(more: int) -> tuple[House, Peer, list[Peer]]:
+        """John has written to as many people as he may, and then to some more."""
+        house = House()
+        readers = [house.join(f"Reader{number}") for number in range(PER_SENDER + more)]
+        john = house.join("John")
+        for number in range(PER_SENDER + more):
+            john.send(Dm(to=f"Reader{number}", text=f"hello {number}", id=str(number)))
+        house.settle()
+        return house, john, readers
+
+    def test_so_many_mails_go_out_in_an_hour_and_the_others_in_the_next(self) -> None:
+        house, john, readers = self.busy(3)
+        receipts = {frame.id: frame.mail for frame in john.all(Receipt)}
+        assert list(receipts.values()) == ["queued"] * (PER_SENDER + 3)
+        assert len(house.deliver()) == PER_SENDER
+        for _ in range(int(HOUR // WINDOW) - 1):
+            house.wait(WINDOW)
+            assert house.deliver() == []
+        assert house.operator.figures().mails_waiting == 3
+        john.frames()
+        house.wait(WINDOW)
+        assert texts(house.deliver()) == [f"hello {PER_SENDER + number}" for number in range(3)]
+        assert [frame.mail for frame in john.all(Receipt)] == ["sent"] * 3
+        assert house.operator.figures().mails_waiting == 0
+
+    def test_further_messages_are_held_and_come_together(self) -> None:
+        house, john, readers = self.busy(1)
+        house.deliver()
+        *_, receipt = john.ask(Dm(to=f"Reader{PER_SENDER}", text="and more"))
+        assert isinstance(receipt, Receipt)
+        assert receipt.mail == "held"
+        assert house.deliver() == []
+        house.wait(HOUR)
+        assert texts(house.deliver()) == [f"hello {PER_SENDER}\nand more"]
+
+    def test_one_mail_with_many_of_their_texts_counts_once(self) -> None:
+        house, mary, john = pair()
+        for _ in range(10):
+            for number in range(PER_SENDER):
+                dm(john, "x", f"{house.now} {number}")
+            assert len(house.deliver()) == 1
+            house.wait(HOUR)
+
+    def test_nobody_else_has_to_wait(self) -> None:
+        house, john, readers = self.busy(1)
+        house.deliver()
+        readers[0].frames()
+        *_, receipt = readers[0].ask(Dm(to=f"Reader{PER_SENDER}", text="hello from me"))
+        assert isinstance(receipt, Receipt)
+        assert receipt.mail == "queued"
+        assert texts(house.deliver()) == ["hello from me"]
+        house.wait(HOUR)
+        assert texts(house.deliver()) == [f"hello {PER_SENDER}"]
+
+    def test_who_wants_no_mail_any_more_gets_none_though_it_waited(self) -> None:
+        house, john, readers = self.busy(1)
+        house.deliver()
+        readers[-1].ask(Notify(when="never"))
+        house.wait(HOUR)
+        assert house.deliver() == []
+        house.settle()
+        assert house.operator.figures().mails_waiting == 0
+
+    def test_after_a_restart_what_waited_goes_out(self) -> None:
+        house, john, readers = self.busy(2)
+        house.deliver()
+        house.restart()
+        assert len(house.deliver()) == 2
 
 
 class TestSurelyTold:

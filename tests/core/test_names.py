@@ -3,6 +3,7 @@
 import string
 import unicodedata
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 from hypothesis import example, given
@@ -11,16 +12,19 @@ from hypothesis import strategies as st
 from chatmail.core.lookalikes import TABLE, TWO_FACED
 from chatmail.core.names import (
     EMAIL_MAX,
+    MARKS_MAX,
     NAME_MAX,
     RESERVED,
     BadEmail,
     BadName,
+    alike,
     check_email,
     check_name,
     closest,
     fold,
     mask_email,
     same_email,
+    script,
     skeleton,
 )
 
@@ -28,7 +32,7 @@ SPECIAL = "iIıİlL1|0Oοо\u0130\u0131ſßẞµςΣ\u0345\u0301\u0323\u200d\u20
 
 anything = st.text(st.one_of(st.characters(), st.sampled_from(SPECIAL)), max_size=40)
 """Any text, lone surrogates included, rich in characters that have surprised somebody."""
-letters = st.characters(categories=["Lu", "Ll", "Lt", "Lm", "Lo", "Nd"])
+letters = st.characters(categories=["Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Mn", "Mc"])
 plausible = st.text(st.one_of(letters, st.sampled_from(string.ascii_letters + string.digits + "_.-")), max_size=40)
 """Text that is often a name."""
 
@@ -95,6 +99,48 @@ def test_names_of_all_peoples_are_accepted_as_they_are_written(name: str) -> Non
     assert check_name(name) == name
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param("हिन्दी नरेन्द्र_मोदी ज़ैनब लक्ष्मी श्रेया", id="Devanagari"),
+        pytest.param("রবীন্দ্রনাথ শেখ_হাসিনা সৌরভ", id="Bengali"),
+        pytest.param("ਗੁਰਪ੍ਰੀਤ ਹਰਜਿੰਦਰ", id="Gurmukhi"),
+        pytest.param("મહાત્મા_ગાંધી નરેન્દ્ર", id="Gujarati"),
+        pytest.param("ନବୀନ ସୁଭଦ୍ରା", id="Odia"),
+        pytest.param("தமிழ்ச்செல்வி முருகன் மு.கருணாநிதி", id="Tamil"),
+        pytest.param("వెంకటేశ్వర్లు సావిత్రి", id="Telugu"),
+        pytest.param("ವಿಶ್ವೇಶ್ವರಯ್ಯ ಕುವೆಂಪು", id="Kannada"),
+        pytest.param("ശ്രീനാരായണൻ മോഹൻലാൽ", id="Malayalam"),
+        pytest.param("චන්ද්‍රිකා සිරිමාවෝ".replace("\u200d", ""), id="Sinhala"),
+        pytest.param("สมชาย ณัฐวุฒิ ปิ่นเกล้า ชื่นใจ", id="Thai"),
+        pytest.param("ບຸນມີ ສົມພອນ", id="Lao"),
+        pytest.param("សុខា វណ្ណៈ ស្រីមុំ ច័ន្ទ", id="Khmer"),
+        pytest.param("အောင်ဆန်း ကျော်ကျော် မြွှေ", id="Burmese"),
+        pytest.param("བསྟན་འཛིན".replace("་", "_") + " བརྒྱུད", id="Tibetan"),
+        pytest.param("محمد مُحَمَّد فاطمة شهرزاد نورِجہاں", id="Arabic"),
+        pytest.param("דוד שָׁלוֹם יִצְחָק", id="Hebrew"),
+        pytest.param("ܝܘܚܢܢ ܝܲܥܩܘܿܒ", id="Syriac"),
+        pytest.param("އަޙްމަދު", id="Thaana"),
+        pytest.param("Nguyễn Trần_Đức Hồ Phượng Thảo", id="Vietnamese"),
+        pytest.param("გიორგი ნინო", id="Georgian"),
+        pytest.param("Արմեն Շուշան", id="Armenian"),
+        pytest.param("አበበ ትዕግሥት", id="Ethiopic"),
+        pytest.param("김철수 이영희 박_서준", id="Korean"),
+        pytest.param("さくら ヒロ 山田太郎 がんば ジョージ", id="Japanese"),
+        pytest.param("李雷 韓梅梅 欧阳娜娜", id="Chinese"),
+        pytest.param("Бөртө Түмэн ᠮᠣᠩᠭᠣᠯ", id="Mongolian"),
+        pytest.param("Ιωάννης Ελένη Иван Їжак Ёлка Љубица Әсел", id="Greek and Cyrillic"),
+        pytest.param("Łukasz Ñandú Åsa Þór İpek Öğuz Žofie Çağla Ōe Mārtiņš Ágnes Ḥasan", id="Latin"),
+    ],
+)
+def test_names_are_accepted_as_people_write_them_with_the_marks_of_their_scripts(names: str) -> None:
+    for name in names.split():
+        shown = check_name(name)
+        assert shown == unicodedata.normalize("NFKC", name)
+        assert check_name(unicodedata.normalize("NFD", name)) == shown
+        assert fold(shown) == fold(name)
+
+
 def test_a_name_is_shown_in_nfkc() -> None:
     assert check_name("Zoe\u0308") == "Zo\u00eb"
     assert check_name("Ｊｏｈｎ") == "John"
@@ -116,8 +162,9 @@ def test_any_text_is_a_name_or_a_bad_name(text: str) -> None:
         assert name[0] not in "_.-"
         for char in name:
             category = unicodedata.category(char)
-            assert char in "_.-" or category[0] == "L" or category == "Nd"
+            assert char in "_.-" or category[0] == "L" or category in {"Nd", "Mn", "Mc"}
             assert char.isprintable()
+        assert not unicodedata.category(name[0]).startswith("M")
         assert fold(name) not in RESERVED
 
 
@@ -141,6 +188,22 @@ def test_any_text_is_a_name_or_a_bad_name(text: str) -> None:
         ("\uffa0", "U+1160 HANGUL JUNGSEONG FILLER"),
         ("Jo\u115fhn", "U+115F HANGUL CHOSEONG FILLER"),
         ("x\u0301", "U+0301 COMBINING ACUTE ACCENT"),
+        ("и\u0301ван", "U+0301 COMBINING ACUTE ACCENT"),
+        ("हि\u0336", "U+0336 COMBINING LONG STROKE OVERLAY"),
+        ("ש\u0301", "U+0301 COMBINING ACUTE ACCENT"),
+        ("J\u093fohn", "U+093F DEVANAGARI VOWEL SIGN I"),
+        ("7\u093f", "U+093F DEVANAGARI VOWEL SIGN I"),
+        ("\u0967\u093f", "U+093F DEVANAGARI VOWEL SIGN I"),
+        ("ह_\u093f", "U+093F DEVANAGARI VOWEL SIGN I"),
+        ("ก\u093f", "U+093F DEVANAGARI VOWEL SIGN I"),
+        ("\u093fन", "U+093F DEVANAGARI VOWEL SIGN I"),
+        ("क्\u200dष", "U+200D ZERO WIDTH JOINER"),
+        ("می\u200cخواهم", "U+200C ZERO WIDTH NON-JOINER"),
+        ("ក\u17b4", "U+17B4 KHMER VOWEL INHERENT AQ"),
+        ("ᠮ\u180b", "U+180B MONGOLIAN FREE VARIATION SELECTOR ONE"),
+        ("Jo\u20ddhn", "U+20DD COMBINING ENCLOSING CIRCLE"),
+        ("Jo\u034fhn", "U+034F COMBINING GRAPHEME JOINER"),
+        ("i\u0307", "U+0307 COMBINING DOT ABOVE"),
         ("Jo\u0336hn", "U+0336 COMBINING LONG STROKE OVERLAY"),
         ("\U0001f600", "U+1F600 GRINNING FACE"),
         ("John@home", "'@'"),
@@ -157,6 +220,30 @@ def test_a_refusal_names_the_character_in_the_way(text: str, offender: str | Non
         assert check_name(text) == "Jo."
     else:
         assert f"it holds {offender}" in refused_name(text)
+
+
+def test_a_letter_bears_as_many_marks_as_languages_need_and_none_twice() -> None:
+    """What climbs over other lines, and what nobody can see, is no name (UTS 39, 5.4)."""
+    marks = "\u0e34\u0e47\u0e48\u0e4d\u0e38"
+    assert len(marks) == MARKS_MAX + 1
+    assert check_name("ก" + marks[:MARKS_MAX])
+    for text in ("ก" + marks, "ก" + marks[0] * 2, "กก" + marks[0] + marks[1] + marks[0], "हिि"):
+        assert "where it does not belong; a mark follows a letter of its own script" in refused_name(text)
+    assert "U+0E47" in refused_name("Z" + "\u0e47" * 20)
+    assert "no name" in refused_name("Z̸̢̛a̴̡̨l̶g̵o̷")
+
+
+@given(anything | plausible)
+def test_a_mark_is_never_without_a_letter_of_its_script(text: str) -> None:
+    name, _ = answer(check_name, text)
+    letter, marks = "", ""
+    for char in name or "":
+        if unicodedata.category(char) in {"Mn", "Mc"}:
+            marks += char
+            assert script(letter) == script(char)
+            assert len(set(marks)) == len(marks)
+        else:
+            letter, marks = char if unicodedata.category(char)[0] == "L" else "", ""
 
 
 @pytest.mark.parametrize("text", ["_x", ".x", "-x", "-", "＿x"])
@@ -195,6 +282,45 @@ def test_reserved_names_are_refused_in_any_spelling(name: str) -> None:
 )
 def test_look_alikes_of_reserved_names_are_refused(text: str, reserved: str) -> None:
     assert f"looks like '{reserved}', which is reserved" in refused_name(text)
+
+
+DISGUISES = {
+    "Cyrillic": str.maketrans("aeostyhmAEOSTYHM", "аеоѕтуһмАЕОЅТУНМ"),
+    "Greek": str.maketrans("aeotAEOTYNMHI", "αεοτΑΕΟΤΥΝΜΗΙ"),
+    "full-width": {code: code + 0xFEE0 for code in range(0x21, 0x7F)},
+    "bold": {code: 0x1D41A + code - 0x61 for code in range(0x61, 0x7B)},
+    "digits": str.maketrans("ol", "01"),
+}
+
+
+@pytest.mark.parametrize("reserved", sorted(RESERVED))
+def test_no_disguise_makes_a_reserved_name_free(reserved: str) -> None:
+    cases = {"".join(pick) for pick in product(*((char, char.upper()) for char in reserved))}
+    assert len(cases) == 2 ** len(reserved)
+    for name in cases:
+        assert f"{name!r} is reserved" in refused_name(name)
+    for table in DISGUISES.values():
+        for name in (reserved, reserved.upper(), reserved.title()):
+            assert "reserved; choose another" in refused_name(name.translate(table))
+            for at in range(1, len(name) + 1):
+                assert "reserved; choose another" in refused_name(name[:at].translate(table) + name[at:])
+    for hidden in "\u200b\u200d\u00ad\u2060\ufeff\u034f\u0301\u0336\u20dd\ufe0f\u202e":
+        for name in (f"{reserved[0]}{hidden}{reserved[1:]}", f"{reserved}{hidden}"):
+            try:
+                assert check_name(name).casefold() != reserved  # an accent that all can see
+                assert hidden == "\u0301"
+            except BadName:
+                pass
+
+
+@pytest.mark.parametrize("text", ["ADMlN", "admln", "AdmIn", "aLI", "AlI", "ALl", "a1l"])
+def test_of_a_reserved_name_an_i_and_an_l_pass_for_each_other_where_they_do_in_either_case(text: str) -> None:
+    assert "reserved; choose another" in refused_name(text)
+
+
+@pytest.mark.parametrize("text", ["Ali", "ali", "Alí", "Aii"])
+def test_what_nobody_takes_for_a_reserved_name_is_free(text: str) -> None:
+    assert check_name(text) == text
 
 
 @pytest.mark.parametrize("text", ["Daνe", "νick", "βob", "lυcy"])
@@ -306,6 +432,36 @@ def test_twins_have_the_same_skeleton(twin: str, name: str) -> None:
 )
 def test_names_that_people_tell_apart_stay_apart(one: str, other: str) -> None:
     assert skeleton(one) != skeleton(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Ian", "lan"), ("Bill", "BiII"), ("BI1I", "bill"), ("Al", "AI"), ("Al", "A1"), ("Ai", "A1"), ("Ian", "1an"),
+     ("Mia", "MIA"), ("Lan", "1an"), ("Ian", "\u0456an"), ("Lan", "\u04cfan"), ("John", "jоhn"), ("Ian", "IAN"),
+     ("Iain", "lain"), ("Ílan", "ĺlan"), ("हिन्दी", "हिन्दी")],
+)  # fmt: skip
+def test_look_alikes_cannot_exist_side_by_side(one: str, other: str) -> None:
+    assert alike(one, other)
+    assert alike(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Ian", "Lan"), ("ian", "lan"), ("ian", "Lan"), ("Al", "Ai"), ("Mia", "Mla"), ("biii", "Bill"), ("Liam", "Iiam"),
+     ("Eli", "Ell"), ("Ilan", "Lian"), ("Zoe", "Zoë"), ("हिन्दी", "हिन्दू")],
+)  # fmt: skip
+def test_real_people_whose_names_look_different_can_both_be_here(one: str, other: str) -> None:
+    """Among them those whose i or l is where the other has an l or i, as long as anybody sees which is which."""
+    assert not alike(one, other)
+    assert not alike(other, one)
+
+
+@given(plausible, plausible)
+def test_being_alike_is_mutual_and_the_same_name_is_alike_in_every_case(one: str, other: str) -> None:
+    assert alike(one, other) == alike(other, one)
+    assert not alike(one, other) or skeleton(one) == skeleton(other)
+    for same in (one, one.upper(), one.lower(), one.swapcase()):
+        assert alike(one, same) or fold(one) != fold(same)
 
 
 def test_no_letters_of_the_alphabet_look_alike_but_these() -> None:

@@ -3,8 +3,10 @@
 import pytest
 
 from chatmail.core.limits import Limits
-from chatmail.core.records import Ban, Fate, Found
+from chatmail.core.operator import Operator, Standing
+from chatmail.core.records import Ban, Fate, Found, Letter
 from chatmail.core.wire import (
+    Away,
     Bye,
     Challenge,
     Code,
@@ -406,6 +408,7 @@ class TestAudit:
         john.ask(Dm(to="Mary", text="psst"))
         (letter,) = house.deliver(Fate.FAILED)
         for act in (
+            lambda: operator.begin(now),
             lambda: operator.broadcast("hello\nall", now),
             lambda: operator.kick("John", "rude", now),
             lambda: operator.ban("eve", 3_600, "spam", now),
@@ -417,10 +420,12 @@ class TestAudit:
             lambda: house.deliver(Fate.LATER),
             lambda: operator.drop(letter.message_id, now),
             lambda: operator.forget("John", now),
+            lambda: operator.end(now),
         ):
             act()
             house.settle()
         assert self.acts(house) == [
+            "the server started",
             "broadcast: hello\nall",
             "kicked John: rude",
             f"banned eve until {stamp(now + 3_600):%Y-%m-%d %H:%M} UTC: spam",
@@ -428,11 +433,12 @@ class TestAudit:
             "unbanned eve",
             "message of the day: be kind",
             "message of the day: none",
-            f"tried {letter.message_id} again",
-            f"dropped {letter.message_id}, the mail to mary@example.org",
+            "tried the mail to mary@example.org (1 message) again",
+            "dropped the mail to mary@example.org (1 message)",
             "forgot John <john@example.org>",
+            "ended the server",
         ]
-        assert self.acts(house, 1) == ["forgot John <john@example.org>", "more"]
+        assert self.acts(house, 1) == ["ended the server", "more"]
 
     def test_what_was_refused_was_not_done(self) -> None:
         house, mary, john = pair()
@@ -447,3 +453,118 @@ class TestAudit:
         house.refuse()
         house.settle()
         assert self.acts(house) == ["kicked John"]
+
+    def test_what_was_tried_again_and_dropped_is_named_by_what_it_is(self) -> None:
+        house, mary, john = pair()
+        ann = house.join("Ann")
+        john.ask(Dm(to="Mary", text="one"))
+        letters = house.deliver(Fate.FAILED)
+        john.ask(Dm(to="Mary", text="two"), Dm(to="Mary", text="three"), Dm(to="Ann", text="psst"))
+        house.wait(60)
+        letters += house.deliver(Fate.FAILED)
+        assert ann.frames()
+        for letter in letters:
+            house.operator.retry(house.now, letter.message_id)
+            house.settle()
+        house.deliver(Fate.FAILED)
+        house.operator.retry(house.now)
+        house.settle()
+        assert sorted(self.acts(house)) == [
+            "tried 3 mails again",
+            "tried the mail to ann@example.org (1 message) again",
+            "tried the mail to mary@example.org (1 message) again",
+            "tried the mail to mary@example.org (2 messages) again",
+        ]
+
+    def test_a_mail_with_a_code_is_one(self) -> None:
+        house = House()
+        code = Letter(message_id="<c@x>", address="x@example.org", content=b"1", made=house.now, expires=house.now + 9)
+        house.hub.mailroom.send(code)
+        house.operator.drop("<c@x>", house.now)
+        house.settle()
+        assert self.acts(house) == ["dropped the mail to x@example.org (a code)"]
+
+
+class TestAnswers:
+    def test_what_became_of_what_was_asked_for_is_told_to_who_asked(self) -> None:
+        house, mary, john = pair()
+        john.ask(Dm(to="Mary", text="psst"))
+        (letter,) = house.deliver(Fate.FAILED)
+        house.told.clear()
+        heard: list[str] = []
+        operator = Operator(house.hub, heard.append)
+        operator.broadcast("hello", house.now)
+        operator.kick("John", "rude", house.now)
+        operator.retry(house.now, letter.message_id)
+        house.settle()
+        house.deliver(Fate.FAILED, "no", "550")
+        operator.drop(letter.message_id, house.now)
+        house.settle()
+        operator.motd("be kind", house.now)
+        house.refuse("the disk is full")
+        assert heard == [
+            "broadcast to 2 people",
+            "John left: kicked: rude",
+            "mail to mary@example.org is given up: no [550]",
+            "mail to mary@example.org is dropped",
+            "not done: the disk is full",
+        ]
+        assert house.told == []
+
+    def test_an_operator_is_owed_an_answer_until_it_is_there(self) -> None:
+        house, mary, john = pair()
+        operator, answered = house.operator, []
+        operator.answered = lambda: answered.append(operator.owed)
+        operator.broadcast("hello", house.now)
+        operator.kick("John", "", house.now)
+        operator.look_back(10, None, lambda _: None, lambda _: None)
+        operator.audit(10, lambda _: None, lambda _: None)
+        assert (operator.owed, answered) == (4, [])
+        house.settle()
+        house.flush()
+        assert (operator.owed, answered) == (0, [0])
+        operator.motd("be kind", house.now)
+        house.refuse("the disk is full")
+        assert (operator.owed, answered) == (0, [0, 0])
+        why: list[str] = []
+        operator.look_back(1, None, lambda _: None, why.append)
+        operator.audit(1, lambda _: None, why.append)
+        for lookup in house.hub.lookups:
+            lookup.failed("the disk is gone")
+        assert (operator.owed, why) == (0, ["the disk is gone"] * 2)
+
+
+class TestNumbers:
+    def test_what_is_said_is_counted_and_who_comes_and_goes_is_not(self) -> None:
+        house, mary, john = pair()
+        before = house.operator.messages()
+        john.ask(Say(text="hello"), Dm(to="Mary", text="psst"))
+        house.operator.broadcast("hi", house.now)
+        house.join("Ann")
+        mary.ask(Leave())
+        john.cut()
+        house.wait(60)
+        house.settle()
+        assert house.operator.messages() == before + 3
+        figures = house.operator.figures()
+        assert (figures.people, figures.most, figures.directs) == (1, 3, 1)
+
+    def test_in_a_large_room_too(self) -> None:
+        house = House(Limits(presence_max=1))
+        john, mary = house.join("John"), house.join("Mary")
+        before = house.operator.messages()
+        john.ask(Say(text="hello"))
+        mary.ask(Leave())
+        house.join("Ann")
+        assert house.operator.messages() == before + 1
+
+    def test_how_people_are_here(self) -> None:
+        house, mary, john = pair()
+        mary.ask(Away(reason="lunch"))
+        now = house.now
+        house.wait(10)
+        john.cut()
+        house.settle()
+        assert house.operator.here() == {"Mary": Standing(now, "lunch"), "John": Standing(None, None)}
+        house.operator.kick("Mary", "", house.now)
+        assert [one.name for one in house.operator.who(house.now)] == ["John"]

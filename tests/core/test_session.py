@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatmail.core.journal import READ_MAX
-from chatmail.core.session import OWED_MAX, Session
-from chatmail.core.wire import Ack, Bye, Error, Gap, Pong, encode
+from chatmail.core.session import IN_FLIGHT_MAX, OWED_MAX, Session
+from chatmail.core.wire import Ack, Bye, Code, Error, Gap, Pong, Refused, encode
 
 
 def session() -> Session:
@@ -99,6 +99,24 @@ def test_who_does_not_take_its_answers_is_overfull_until_it_does() -> None:
     assert not some.overfull
 
 
+def test_who_has_too_much_with_the_store_is_overfull_until_some_is_answered() -> None:
+    some = session()
+    some.in_flight = IN_FLIGHT_MAX - 1
+    assert not some.overfull
+    some.in_flight += 1
+    assert some.overfull
+
+
+def test_a_prologue_goes_out_line_by_line_as_many_as_fit_into_one_read() -> None:
+    some = session()
+    large, half, small = b"x" * (READ_MAX + 1), b"y" * (READ_MAX // 2), b"z"
+    some.prologue.extend([large, half, half, small])
+    pieces = []
+    while some.prologue:
+        pieces.append(some.take_prologue())
+    assert pieces == [large, half + half, small]
+
+
 def test_answers_go_out_in_pieces_of_a_moderate_size() -> None:
     some = session()
     large = Error(code="bad-frame", text="x" * 4_000)
@@ -112,13 +130,24 @@ def test_answers_go_out_in_pieces_of_a_moderate_size() -> None:
     assert len(pieces) == 3
 
 
+def test_a_frame_that_is_refused_is_counted_when_it_was_none_and_told_to_who_listens() -> None:
+    some = session()
+    bad, late = Refused(Code.BAD_FRAME, "no frame"), Refused(Code.TOO_FAST, "too fast")
+    assert some.refuse(bad) == bad.frame()
+    assert some.refuse(Refused(Code.UNSUPPORTED, "what?")).code == Code.UNSUPPORTED
+    heard: list[tuple[Session, Refused]] = []
+    some.on_refusal = lambda *what: heard.append(what)
+    assert some.refuse(late) == late.frame()
+    assert (some.bad_frames, heard) == (2, [(some, late)])
+
+
 def test_after_a_farewell_comes_nothing_that_was_still_held() -> None:
     some = session()
     some.answer(making(1), after=5)
     some.ticket = 1
     some.hold(making(2))
     some.farewell(Bye(reason="kicked", retry=False), after=5)
-    assert some.closing
+    assert (some.closing, some.reason) == (True, "kicked")
     assert not some.settle(1, after=5)
     some.cursor = 5
     assert some.take_answers() == lines(1) + encode(Bye(reason="kicked", retry=False))

@@ -18,11 +18,16 @@ from chatmail.core.wire import (
     Notice,
     Notify,
     Page,
+    People,
+    Person,
     Ping,
     Pong,
+    Profile,
     Receipt,
     Say,
     Search,
+    Who,
+    Whois,
     encode,
     stamp,
 )
@@ -160,6 +165,48 @@ class TestChoices:
         assert house.operator.whois("Mary", house.now).away == "lunch"
         assert mary.ask(Away()) == [Ack()]
         assert house.operator.whois("Mary", house.now).away is None
+
+
+class TestPeople:
+    def test_who_is_here_and_how_long_they_have_been_silent(self) -> None:
+        house, mary, john = pair()
+        came = stamp(house.now)
+        house.wait(61)
+        mary.ask(Ping(), Away(reason="tea"))
+        house.wait(2)
+        mary.ask(Ping())
+        john.frames()
+        (people,) = john.ask(Who())
+        assert people == People(
+            people=[
+                Person(name="John", since=came, idle=0),
+                Person(name="Mary", since=came, idle=2, away="tea"),
+            ],
+            total=2,
+        )
+
+    def test_of_somebody_who_is_cut_off_nothing_is_said_of_that(self) -> None:
+        house, mary, john = pair()
+        mary.cut()
+        assert john.ask(Whois(name="Mary")) == [Profile(name="Mary", since=stamp(house.now), mailed="always")]
+
+    def test_one_person_may_be_asked_about_here_or_not(self) -> None:
+        house, mary, john = pair()
+        came = stamp(house.now)
+        mary.ask(Notify(when="never"), Away(reason="tea"))
+        house.wait(5)
+        told = john.ask(Whois(name="mary", id="i"))
+        assert told == [Profile(name="Mary", since=came, away="tea", idle=5, mailed="never", id="i")]
+        mary.ask(Leave())
+        john.frames()
+        assert john.ask(Whois(name="Mary")) == [Profile(name="Mary", mailed="never")]
+
+    def test_nobody_is_told_about_who_never_was_here(self) -> None:
+        _, _, john = pair()
+        (error,) = john.ask(Whois(name="Marry", id="i"))
+        assert isinstance(error, Error)
+        assert (error.code, error.id) == (Code.NO_SUCH_PERSON, "i")
+        assert "did you mean Mary?" in error.text
 
 
 class TestPing:

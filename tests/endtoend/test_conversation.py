@@ -86,7 +86,7 @@ async def test_a_newcomer_looks_further_back_than_what_is_shown_at_first(desk: D
     await john.shows("John@")
     john.type("there is tea in the kitchen\n/dm John I hid the good tea\n")
     john.type("".join(f"line {number}\n" for number in range(1, 111)))
-    await john.shows("John: line 110")
+    await john.shows("you: line 110")
 
     mary = await desk.client("mary", "--name", "Mary", "--email", "mary@example.org")
     await mary.shows("John: line 110")

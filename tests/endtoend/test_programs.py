@@ -1,6 +1,7 @@
 """The installed programs without a terminal: pipes, signals, exit statuses, mistakes."""
 
 import asyncio
+import json
 import os
 import resource
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from chatmail.core.wire import Bye, Direct, Message, Notice
+from chatmail.core.wire import Bye, Direct, Message, Notice, Say
 from tests.endtoend.conftest import SCRIPTS, Desk
 from tests.peer import Peer
 from tests.server.mailserver import HANG, MailServer
@@ -97,6 +98,95 @@ async def test_a_signal_ends_the_server_in_good_order(desk: Desk, number: signal
     status, out, err = await ends(process)
     assert (status, err) == (0, b"")
     assert b"0 mails sent" in out
+
+
+async def test_nobody_is_asked_without_a_terminal(desk: Desk) -> None:
+    process = await server(desk)
+    john = await Peer.joined(desk.port, "John")
+    status, out, _ = await ends(process, b"/who\n/quit\n")
+    assert status == 0
+    assert b"quit again" not in out
+    john.cut()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_asks_nothing_at_a_terminal_either(desk: Desk, number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_DFL)
+    terminal = await desk.server()
+    signal.signal(number, before)
+    await terminal.shows("chatmail>")
+    john = await Peer.joined(desk.port, "John")
+    await terminal.shows("John <john@example.org> joined")
+    terminal.process.send_signal(number)
+    assert await terminal.ends() == 0
+    assert terminal.count("quit again") == 0
+    john.cut()
+
+
+async def test_at_a_terminal_a_slip_does_not_end_what_people_are_in(desk: Desk) -> None:
+    terminal = await desk.server()
+    await terminal.shows("chatmail>")
+    john = await Peer.joined(desk.port, "John")
+    await terminal.shows("John <john@example.org> joined")
+    terminal.type("\x04")
+    await terminal.shows("1 person is here; /quit again ends the server")
+    assert await john.sync() == []
+    terminal.type("/quit\n")
+    await john.expect(Bye)
+    john.cut()
+    assert await terminal.ends() == 0
+
+
+async def test_answers_come_in_the_order_of_the_lines(desk: Desk) -> None:
+    process = await server(desk)
+    john = await Peer.joined(desk.port, "John")
+    await john.send(Say(text="good morning"))
+    await john.expect(Message)
+    _, out, _ = await ends(process, b"/history\n/stats\n/ban Eve\n/bans\n/audit\n/motd\n/quit\n")
+    marks = [b"John: good morning", b"connections", b"eve is banned", b"REASON", b"banned eve", b"no message of"]
+    assert sorted(marks, key=out.index) == marks
+    john.cut()
+
+
+async def test_what_is_logged_also_goes_into_a_file_with_an_object_a_line(desk: Desk) -> None:
+    folder = desk.folder / "chatmail-server"
+    options = ("--port", str(desk.port), "--log-file", "chat.log", "--log-format", "json", "--log-level", "debug")
+    process = await start(desk, "chatmail-server", *options)
+    await line_with(process.stdout, f"port {desk.port}")
+    john = await Peer.joined(desk.port, "John")
+    john.cut()
+    (folder / "chat.log").rename(folder / "chat.log.1")
+    mary = await Peer.joined(desk.port, "Mary")
+    mary.cut()
+    status, out, err = await ends(process, b"/who\n/quit\n")
+    assert (status, err) == (0, b"")
+    said = [json.loads(line) for line in out.splitlines()]
+    kept = [
+        json.loads(line) for name in ("chat.log.1", "chat.log") for line in (folder / name).read_text().splitlines()
+    ]
+    assert any(line["text"].startswith("Mary  mary@example.org") for line in said)
+    texts = [line["text"] for line in kept]
+    assert texts[0].startswith("chatmail ")
+    assert texts.index("John <john@example.org> joined from 127.0.0.1") < texts.index(
+        "Mary <mary@example.org> joined from 127.0.0.1"
+    )
+    assert {line["level"] for line in kept} == {"debug", "info"}
+    assert (folder / "chat.log").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_log_file_that_cannot_be_written_is_told_at_the_start(desk: Desk) -> None:
+    process = await start(desk, "chatmail-server", "--log-file", "none/chat.log")
+    status, out, err = await ends(process)
+    assert (status, out) == (2, b"")
+    assert err.decode().splitlines() == ["LOG_FILE=none/chat.log can't be written: No such file or directory"]
+
+
+async def test_a_log_file_that_is_full_ends_nothing(desk: Desk) -> None:
+    process = await server(desk, LOG_FILE="/dev/full")
+    status, out, _ = await ends(process, b"/broadcast hello\n/quit\n")
+    assert status == 0
+    assert out.count(b"LOG_FILE=") <= 1  # the first lines were read by the start
+    assert b"broadcast to 0 people" in out
 
 
 async def test_quit_ends_the_server(desk: Desk) -> None:
@@ -238,7 +328,49 @@ async def test_more_clients_than_the_system_has_descriptors_for_are_not_promised
         settings={"MAX_CLIENTS": "1000"},
         before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)),
     )
-    await line_with(process.stdout, "200 open files here, which is room for 136")
+    await line_with(process.stdout, "200 open files here, which is room for 72")
     await line_with(process.stdout, f"port {desk.port}")
     process.terminate()
     assert (await ends(process))[0] == 0
+
+
+async def test_who_follows_can_be_filtered_and_ends_with_the_filter(desk: Desk) -> None:
+    process = await server(desk)
+    env = desk.environment("log", {"CHAT": f"{SCRIPTS / 'chatmail'} 127.0.0.1:{desk.port}"})
+    line = "$CHAT --name log --email log@example.org --follow | grep -m1 needle"
+    follower = await asyncio.create_subprocess_shell(
+        line, env=env, cwd=desk.folder / "log", stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    await line_with(follower.stderr, "you are in as log")
+    assert (await client(desk, "hay\na needle\n"))[0] == 0
+    status, out, err = await ends(follower)
+    assert status == 0
+    assert out.decode().strip().endswith("ci: a needle")
+    assert err == b""
+    process.terminate()
+    await ends(process)
+
+
+async def test_the_exit_status_tells_what_became_of_a_mail(desk: Desk) -> None:
+    async def writes(name: str, email: str, *options: str) -> int | None:
+        who = (f"127.0.0.1:{desk.port}", "--name", name, "--email", email)
+        status, *_ = await ends(await start(desk, "chatmail", *who, *options), b"/done\n")
+        return status
+
+    async with MailServer() as mail:
+        account = {"SENDER_EMAIL": "team@example.org", "SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail.port)}
+        process = await server(desk, **account, VERIFY_EMAIL="no")
+        assert await writes("Mary", "mary@example.org") == 1  # there is no command of that name
+        assert await writes("Bob", "bob@example.org") == 1
+        assert await writes("ci", "ci@example.org", "--dm", "Mary") == 0
+        assert [received.to for received in mail.mails] == [["mary@example.org"]]
+        assert b"> /done" in mail.mails[0].content
+        assert await writes("ci", "ci@example.org", "--dm", "Mary", "--wait", "0.1") == 5  # it waits for the next mail
+        mail.answer("RCPT", "550 5.1.1 nobody")
+        assert await writes("ci", "ci@example.org", "--dm", "Bob") == 1
+        john = await Peer.joined(desk.port, "John")
+        assert await writes("ci", "ci@example.org", "--dm", "John") == 0
+        assert (await john.expect(Direct)).text == "/done"
+        john.cut()
+        process.terminate()
+        await ends(process)

@@ -116,11 +116,11 @@ async def test_a_certificate_that_has_changed_is_refused_until_it_is_named(desk:
     server = await desk.server(**second.settings)
     await john.shows("It may be an attack")
     john.type("only for the right one\n")
-    await john.shows("that goes out when the connection is back")
+    await john.shows("… only for the right one")
     await ends(server)
     server = await desk.server(**first.settings)
     await john.shows("you are back as John")
-    await john.shows("John: only for the right one")
+    await john.shows("you: only for the right one")
     john.type("/quit\n")
     assert await john.ends() == 0
     await ends(server)
@@ -137,9 +137,9 @@ async def test_a_certificate_that_has_changed_is_refused_until_it_is_named(desk:
     await answer(server)
     assert server.count("joined") == 0
     john = await desk.client("john", *JOHN, "--trust", f"SHA256:{second.pairs}")
-    await john.shows("John: only for the right one")
+    await john.shows("you: only for the right one")
     john.type("/quit\n")
     assert await john.ends() == 0
     john = await desk.client("john", *JOHN)
-    await john.shows("John: only for the right one")
+    await john.shows("you: only for the right one")
     await ends(server)

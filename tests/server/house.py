@@ -1,7 +1,7 @@
 """A whole hub with its store, without sockets and without a loop: for tests of what the operator does."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from chatmail.core.hub import Hub
@@ -10,6 +10,7 @@ from chatmail.core.operator import Operator
 from chatmail.core.records import Draft, Fate, Letter, Mail, Outcome
 from chatmail.core.session import Session
 from chatmail.core.wire import Away, ClientFrame, Dm, Join
+from chatmail.server.command import COLUMNS, Machine
 from chatmail.server.desk import Desk
 from chatmail.server.stores.database import MEMORY, Database
 
@@ -26,12 +27,13 @@ class House:
         house = cls()
         weakref.finalize(house, store.close)
         house.told = []
+        house.wake = lambda: None
         house.store = store
         house.hub = Hub(
             store.open(),
             Limits(),
             random=Random(1),
-            wake=lambda: None,
+            wake=lambda: house.wake(),
             post=lambda: None,
             tell=house.told.append,
             fits=_fits,
@@ -45,6 +47,7 @@ class House:
         return house
 
     store: Database
+    wake: Callable[[], None]
     hub: Hub
     operator: Operator
     told: list[str]
@@ -96,18 +99,41 @@ class House:
 
 
 class Console:
-    """Somebody who types at the desk of a house."""
+    """Somebody who types at the desk of a house that was opened a good day ago.
 
-    def __init__(self, house: House) -> None:
+    What the machine around it tells can be set.
+    """
+
+    def __init__(self, house: House, *, blocks: bool = True, asks: bool = False) -> None:
         self.house = house
         self.quits = 0
         self.shown: list[str] = []
-        self.desk = Desk(house.operator, self.shown.extend, self._quit, NOW - 93_784, memory=lambda: 47_500_000)
+        self.memory: int | None = 46_000_000
+        self.disk: int | None = 1_300_000
+        self.columns = COLUMNS
+        self.level = "info"
+        machine = Machine(
+            memory=lambda: self.memory,
+            peak=lambda: 47_500_000,
+            disk=lambda: self.disk,
+            level=lambda: self.level,
+            set_level=self._set_level,
+            columns=lambda: self.columns,
+            blocks=blocks,
+        )
+        self.desk = Desk(house.operator, self.shown.extend, self._quit, NOW - 93_784, machine, asks=asks)
 
     @classmethod
-    async def open(cls, *people: str) -> "Console":
+    async def open(cls, *people: str, blocks: bool = True, asks: bool = False) -> "Console":
         """One in a house with these people in it."""
-        return cls(await House.open(*people))
+        return cls(await House.open(*people), blocks=blocks, asks=asks)
+
+    def _set_level(self, level: str) -> None:
+        self.level = level
+
+    def offers(self, before: str, now: float = NOW) -> list[str]:
+        """What Tab offers, without what is said about it."""
+        return [offer.text for offer in self.desk.offers(before, now)]
 
     def _quit(self) -> None:
         self.quits += 1

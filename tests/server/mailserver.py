@@ -94,6 +94,8 @@ class MailServer:
         self.connections = 0
         """How many were made so far."""
         self.mails: list[Received] = []
+        self.recipients: list[str] = []
+        """What RCPT said, to the letter: aiosmtpd decodes encoded words (RFC 2047) even there."""
         self.commands: Counter[str] = Counter()
         self._answers: dict[str, deque[Answer]] = {}
         self._moments: dict[Moment, Callable[[], object]] = {}
@@ -266,6 +268,10 @@ class _Session(SMTP):
         elif self._deaf:
             return
         super().data_received(data)
+
+    async def smtp_RCPT(self, arg: str) -> None:  # noqa: N802
+        self._mail.recipients.append(arg)
+        await super().smtp_RCPT(arg)
 
     async def push(self, status: str | bytes) -> None:
         reply = status.encode() if isinstance(status, str) else status

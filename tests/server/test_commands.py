@@ -2,9 +2,10 @@
 
 import pytest
 
-from chatmail.core.wire import Dm, Leave, Say
+from chatmail.core.pace import MINUTE
+from chatmail.core.wire import Away, Dm, Leave, Say
 from chatmail.server.commands import TABLE
-from chatmail.server.desk import Desk
+from chatmail.server.desk import AGAIN
 from tests.server.house import NOW, Console
 
 HINT = "this is not sent; /broadcast TEXT says it to everybody"
@@ -45,7 +46,7 @@ async def test_an_unknown_command_gets_the_closest_one(line: str, hint: str) -> 
     "line",
     ["/broadcast", "/kick", "/ban", "/unban", "/unban a b", "/bans x", "/who x", "/whois", "/whois a b", "/forget",
      "/forget a b", "/mail x", "/mail drop", "/mail drop x y", "/history 1 2", "/audit 1 2", "/search", "/stats x",
-     "/help x y", "/quit now"],
+     "/log a b", "/help x y", "/quit now"],
 )  # fmt: skip
 async def test_wrong_words_are_answered_with_the_usage(line: str) -> None:
     c = await Console.open("a", "b", "x")
@@ -174,7 +175,7 @@ async def test_who() -> None:
     assert await c.type("/who", NOW + 3_900) == [
         "1 person here",
         "NAME  EMAIL             HOST         SINCE  IDLE   AWAY",
-        r"Mary  mary@example.org  2001:db8::7  14:02  1h05m  at \x1b[31m lunch\u202e…",
+        r"Mary  mary@example.org  2001:db8::7  14:02  1h05m  at \x1b[31m lun…",
     ]
     assert await c.type("/kick Mary") == ["Mary left: kicked"]
     assert await c.type("/who") == ["nobody is here"]
@@ -300,12 +301,56 @@ async def test_stats() -> None:
     size = c.house.hub.journal.size
     assert await c.type("/stats") == [
         "up           1d2h, since 2026-11-21 11:59",
-        "people       1 here, 2 accounts",
+        "people       1 here, 2 at most; 2 accounts",
         "connections  2",
-        f"journal      3 entries, {size} B; the last is number 3",
+        "messages     " + "▁" * 60,
+        "             0 a minute now, 0 at most in the last hour",
+        "direct       0 messages since the start",
         "mail         0 waiting, 0 sent, 0 failed",
-        "memory       45.3 MiB at most so far",
+        f"journal      3 entries, {size} B; the last is number 3",
+        "memory       43.9 MiB now, 45.3 MiB at most",
+        "disk         1.2 MiB",
     ]
+    c.memory = 48_000_000
+    assert "memory       45.8 MiB now, 45.8 MiB at most" in await c.type("/stats")
+    c.memory = c.disk = None
+    assert (await c.type("/stats"))[-2:] == ["memory       45.3 MiB at most", "disk         nothing is kept"]
+
+
+async def test_stats_tell_how_busy_the_last_hour_was() -> None:
+    """Everything said counts, to all and to one, and the operator's; comings and goings do not."""
+    c = await Console.open("John", "Mary")
+    for minute in range(60):
+        c.desk.look(NOW + minute * MINUTE)
+        if minute == 30:
+            for _ in range(7):
+                await c.house.send("John", Say(text="hello"), NOW + minute * MINUTE)
+    await c.house.send("John", Dm(to="Mary", text="psst"), NOW + 59 * MINUTE)
+    await c.type("/broadcast tea", NOW + 59 * MINUTE)
+    await c.house.join("Ann", now=NOW + 59 * MINUTE)
+    c.house.told.clear()
+    chart, words, direct, mail = (await c.type("/stats", NOW + 60 * MINUTE - 1))[3:7]
+    assert chart == "messages     " + "▁" * 31 + "█" + "▁" * 27 + "▃"
+    assert words == "             2 a minute now, 7 at most in the last hour"
+    assert direct == "direct       1 message since the start"
+    assert mail == "mail         1 waiting, 0 sent, 0 failed; the oldest for 59s"
+    c.columns = 39
+    assert (await c.type("/stats", NOW + 60 * MINUTE - 1))[3] == "messages     " + "▁" * 10 + "█" + "▁" * 8 + "▃"
+
+
+async def test_a_chart_where_there_are_no_blocks_has_digits() -> None:
+    c = await Console.open("John", blocks=False)
+    await c.house.send("John", Say(text="hello"))
+    assert (await c.type("/stats"))[3] == "messages     " + "0" * 59 + "8"
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [(0, 6), (1, 6), (23, 10), (24, 10), (25, 12), (33, 20), (73, 60), (10_000, 60)]
+)
+async def test_a_chart_fits_into_a_line_if_anything_does(columns: int, width: int) -> None:
+    c = await Console.open()
+    c.columns = columns
+    assert (await c.type("/stats"))[3] == "messages     " + "▁" * width
 
 
 async def test_motd() -> None:
@@ -335,38 +380,114 @@ async def test_help_on_one_command() -> None:
     assert await c.type("/help bam") == ["there is no command /bam; did you mean /ban?"]
 
 
-async def test_quit() -> None:
+async def test_log() -> None:
     c = await Console.open()
+    assert await c.type("/log") == ["what is logged, and shown here: info (what happens) and above"]
+    assert await c.type("/log ERROR") == ["what is logged, and shown here: error (what went wrong)"]
+    assert c.level == "error"
+    assert await c.type("/log loud\x1b") == [r"loud\x1b is no level; debug, info, warning, error are"]
+    assert c.level == "error"
+
+
+async def test_quit() -> None:
+    c = await Console.open("John")
     assert await c.type("/quit") == []
     assert c.quits == 1
     assert c.desk.ended
+
+
+async def test_quit_asks_where_somebody_can_be_asked() -> None:
+    c = await Console.open("John", "Mary", asks=True)
+    question = ["2 people are here; /quit again ends the server"]
+    assert await c.type("/quit") == question
+    assert not c.desk.ended
+    assert await c.type("/quit", NOW + AGAIN + 1) == question
+    assert await c.type("/kick Mary", NOW + AGAIN + 2) == ["Mary left: kicked"]
+    assert await c.type("/quit", NOW + AGAIN - 1) == ["1 person is here; /quit again ends the server"]  # set back
+    assert c.quits == 0
+    assert await c.type("/quit", NOW + AGAIN) == []
+    assert (c.quits, c.desk.ended) == (1, True)
+
+
+async def test_quit_asks_nothing_while_nobody_is_here() -> None:
+    c = await Console.open(asks=True)
+    assert await c.type("/quit") == []
+    assert c.desk.ended
+
+
+async def test_a_desk_owes_what_was_asked_for_until_it_is_done() -> None:
+    c = await Console.open("John")
+    done: list[int] = []
+    c.desk.when_answered(lambda: done.append(1))
+    for line in ("/history", "/audit", "/broadcast hello", "/kick John", "/mail retry"):
+        assert not c.desk.owes
+        c.desk.answer(line, NOW)
+        assert c.desk.owes
+        await c.house.settle()
+    assert len(done) == 5
+    c.desk.answer("/stats", NOW)
+    assert not c.desk.owes
+    assert len(done) == 5
 
 
 async def test_what_tab_offers() -> None:
     c = await Console.open("John", "Joan", "Mary")
     await c.type("/kick Joan")
     await c.type("/ban Eve")
-    offers = c.desk.offers
-    assert offers("", NOW) == []
-    assert offers("hello", NOW) == []
-    assert offers("/ba", NOW) == ["/ban ", "/bans "]
-    assert offers("/kick j", NOW) == ["John ", "Joan "]  # who is here comes first
-    assert offers("/kick John j", NOW) == []
-    assert offers("/unban ", NOW) == ["eve"]
-    assert offers("/help /q", NOW) == ["/quit"]
-    assert offers("/kick  j", NOW) == ["John ", "Joan "]
-    assert offers("/mail ", NOW) == ["retry ", "drop "]
-    assert offers("/who ", NOW) == []
-    assert offers("/nothing ", NOW) == []
+    offers = c.offers
+    assert offers("") == []
+    assert offers("hello") == []
+    assert offers("/ba") == ["/ban ", "/bans "]
+    assert offers("/kick j") == ["John ", "Joan "]  # who is here comes first
+    assert offers("/kick John j") == []
+    assert offers("/unban ") == ["eve"]
+    assert offers("/help /q") == ["/quit"]
+    assert offers("/kick  j") == ["John ", "Joan "]
+    assert offers("/ban John ") == ["30m ", "2h ", "7d ", "1w "]
+    assert offers("/ban John 7d ") == []
+    assert offers("/mail ") == ["retry ", "drop "]
+    assert offers("/log w") == ["warning"]
+    assert offers("/who ") == []
+    assert offers("/nothing ") == []
+
+
+async def test_what_is_said_about_what_tab_offers() -> None:
+    c = await Console.open("John", "Mary", "Eve", "Bob", "Joan")
+    await c.type("/kick Joan")
+    await c.type("/ban Zoe 2h", NOW)
+    await c.type("/ban 192.0.2.0/24 rude\x1b[2J")
+    await c.house.join("Ann", "198.51.100.1")
+    for name in ("John", "Mary", "Eve", "Bob"):
+        await c.house.join(name, "198.51.100.1")
+    await c.house.away("Mary", "lunch \x1b[2J")
+    await c.house.send("Eve", Away(reason=""))
+    c.house.hub.disconnected(c.house.sessions["Bob"], NOW)
+
+    def about(before: str) -> dict[str, str]:
+        return {offer.text: offer.about for offer in c.desk.offers(before, NOW + 301)}
+
+    assert about("/kick ") == {
+        "Ann ": "here, idle 5m",
+        "John ": "here, idle 5m",
+        "Mary ": r"away: lunch \x1b[2J",
+        "Eve ": "away",
+        "Bob ": "cut off",
+        "Joan ": "not here",
+    }
+    assert about("/unban ") == {"zoe": "until 16:02", "192.0.2.0/24": r"for good: rude\x1b[2J"}
+    assert about("/st") == {"/stats ": "the server in numbers"}
+    assert about("/help /w") == {"/who": "who is here", "/whois": "what is known of somebody"}
+    assert about("/ban John 3") == {"30m ": "half an hour"}
+    assert about("/log d") == {"debug": "connections and refusals, too"}
 
 
 async def test_a_fault_in_a_command_is_logged_and_the_next_one_works(caplog: pytest.LogCaptureFixture) -> None:
     c = await Console.open()
-    desk = Desk(c.house.operator, c.shown.extend, c._quit, NOW, memory=lambda: 1 // 0)
-    assert desk.answer("/stats", NOW) == []
+    del c.memory  # what the system tells is a fault
+    assert c.desk.answer("/stats", NOW) == []
     assert "in the command /stats" in caplog.text
-    assert "ZeroDivisionError" in caplog.text
-    assert desk.answer("/who", NOW) == ["nobody is here"]
+    assert "AttributeError" in caplog.text
+    assert c.desk.answer("/who", NOW) == ["nobody is here"]
 
 
 async def test_a_fault_in_what_is_shown_later_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """The console: a real prompt drawn on a terminal in memory, real pipes, real logging."""
 
 import asyncio
+import json
 import logging
 import os
 import re
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from io import FileIO, StringIO
 from pathlib import Path
+from typing import Any
 
 import pyte
 import pytest
@@ -18,8 +20,11 @@ from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from chatmail.core.wire import Say
-from chatmail.server.console import Console, lines_of
-from chatmail.server.faces import WAITING_MAX, Pipe, Terminal, Writer
+from chatmail.server.console import Console
+from chatmail.server.faces import WAITING_MAX, Face, Pipe, Terminal, Writer
+from chatmail.server.lines import moment
+from chatmail.server.log import OPERATOR
+from chatmail.server.settings import Settings, SettingsError
 from tests.server.house import NOW, House
 
 PATIENCE = 10.0
@@ -27,12 +32,17 @@ PATIENCE = 10.0
 _log = logging.getLogger("chatmail.server.test")
 
 
-class Screen(StringIO):
-    """A terminal of 80 columns and 24 lines that remembers what scrolled away."""
+def console_at(face: Face, clock: Callable[[], float] = lambda: NOW, **settings: Any) -> Console:
+    return Console(Settings(**settings), clock, face)
 
-    def __init__(self) -> None:
+
+class Screen(StringIO):
+    """A terminal that remembers what scrolled away."""
+
+    def __init__(self, size: Size) -> None:
         super().__init__()
-        self._screen = pyte.HistoryScreen(80, 24, history=1000)
+        self.size = size
+        self._screen = pyte.HistoryScreen(size.columns, size.rows, history=1000)
         self._stream = pyte.Stream(self._screen)
         self._changed = asyncio.Event()
 
@@ -44,7 +54,7 @@ class Screen(StringIO):
     @property
     def lines(self) -> list[str]:
         """Everything that is on the screen or was."""
-        past = ["".join(line[x].data for x in range(80)) for line in self._screen.history.top]
+        past = ["".join(line[x].data for x in range(self.size.columns)) for line in self._screen.history.top]
         return [line.rstrip() for line in past + self._screen.display if line.strip()]
 
     async def shows(self, done: Callable[[list[str]], bool]) -> list[str]:
@@ -58,6 +68,11 @@ class Screen(StringIO):
 def ends(*last: str) -> Callable[[list[str]], bool]:
     """The last lines on the screen, without the times of day."""
     return lambda lines: [timeless(line) for line in lines[-len(last) :]] == list(last)
+
+
+def ends_with_a_prompt_after(count: int) -> Callable[[list[str]], bool]:
+    """So many lines, and the prompt again."""
+    return lambda lines: len(lines) > count + 1 and lines[-1] == "chatmail>"
 
 
 def timeless(line: str) -> str:
@@ -79,17 +94,23 @@ class Operator:
         def quit() -> None:
             self.quits += 1
 
-        self.running = asyncio.create_task(self.console.run(self.house.operator, lambda: NOW, quit))
+        self.running = asyncio.create_task(self.console.run(self.house.operator, quit))
         return self.running
 
 
 @asynccontextmanager
-async def at_terminal(*people: str, history: Path | None = None) -> AsyncIterator[Operator]:
+async def at_terminal(
+    *people: str,
+    history: Path | None = None,
+    size: Size = Size(rows=24, columns=80),  # noqa: B008 - a pair of numbers
+    clock: Callable[[], float] = lambda: NOW,
+    **settings: Any,
+) -> AsyncIterator[Operator]:
     house = await House.open(*people)
-    screen = Screen()
-    output = Vt100_Output(screen, lambda: Size(rows=24, columns=80), term="xterm", enable_cpr=False)
+    screen = Screen(size)
+    output = Vt100_Output(screen, lambda: size, term="xterm", enable_cpr=False)
     with create_pipe_input() as keys, create_app_session(input=keys, output=output):
-        console = Console(Terminal(history))
+        console = console_at(Terminal(history), clock, **settings)
         with console.logging():
             operator = Operator(keys, screen, house, console)
             operator.start()
@@ -174,8 +195,8 @@ async def test_a_fault_in_a_task_is_a_traceback_above_the_prompt_and_asks_for_no
         await operator.screen.shows(ends("chatmail> /motd -", "chatmail>"))
 
 
-@pytest.mark.parametrize("keys", ["\x03", "\x04", "half typed\x03", "/quit\r"])
-async def test_ctrl_c_ctrl_d_and_quit_end_the_server(keys: str) -> None:
+@pytest.mark.parametrize("keys", ["\x03", "\x04", "half typed\x03\x03", "/quit\r"])
+async def test_ctrl_c_ctrl_d_and_quit_end_the_server_at_once_when_nobody_is_here(keys: str) -> None:
     async with at_terminal() as operator:
         operator.keys.send_text(keys)
         assert operator.running is not None
@@ -184,8 +205,40 @@ async def test_ctrl_c_ctrl_d_and_quit_end_the_server(keys: str) -> None:
         assert operator.quits == 1
 
 
-async def test_a_terminal_that_goes_away_ends_the_server() -> None:
+@pytest.mark.parametrize("keys", ["\x03", "\x04", "/quit\r"])
+async def test_with_people_here_it_takes_two(keys: str) -> None:
+    now = NOW
+    question = "2 people are here; /quit again ends the server"
+    async with at_terminal("John", "Mary", clock=lambda: now) as operator:
+        operator.keys.send_text(keys)
+        await operator.screen.shows(ends(question, "chatmail>"))
+        now += 11  # too late for a second one
+        operator.keys.send_text(keys)
+        await operator.screen.shows(lambda lines: lines.count(question) == 2 and lines[-1] == "chatmail>")
+        assert operator.quits == 0
+        operator.keys.send_text("/bans\r")
+        await operator.screen.shows(ends("nobody is banned", "chatmail>"))
+        now += 9
+        operator.keys.send_text("/quit\r")
+        assert operator.running is not None
+        async with asyncio.timeout(PATIENCE):
+            await operator.running
+        assert operator.quits == 1
+
+
+async def test_ctrl_c_first_clears_what_is_half_typed() -> None:
     async with at_terminal() as operator:
+        operator.keys.send_text("/broadcast oops")
+        await operator.screen.shows(ends("chatmail> /broadcast oops"))
+        operator.keys.send_text("\x03")
+        await operator.screen.shows(ends("chatmail>"))
+        operator.keys.send_text("/bans\r")
+        await operator.screen.shows(ends("chatmail> /bans", "nobody is banned", "chatmail>"))
+        assert operator.quits == 0
+
+
+async def test_a_terminal_that_goes_away_ends_the_server_whoever_is_here() -> None:
+    async with at_terminal("John") as operator:
         await operator.screen.shows(ends("chatmail>"))
         operator.keys.close()
         assert operator.running is not None
@@ -217,6 +270,65 @@ async def test_tab_completes_commands_and_people() -> None:
         await operator.screen.shows(ends("chatmail> /kick Johannes bye", "chatmail>"))
         await operator.house.settle()
         assert operator.house.told == ["Johannes left: kicked: bye"]
+
+
+@pytest.mark.parametrize("size", [Size(rows=24, columns=80), Size(rows=12, columns=40)])
+async def test_tab_shows_what_there_is_and_a_few_words_about_it(size: Size) -> None:
+    async with at_terminal("Johannes", "Joanna", "Mary", size=size) as operator:
+        await operator.house.away("Joanna", "lunch \x1b[2J")
+        operator.keys.send_text("/kick Jo\t")
+        await operator.screen.shows(
+            lambda lines: (
+                [line.split() for line in lines[-2:]]
+                == [["Johannes", "here,", "idle", "0s"], ["Joanna", "away:", "lunch", r"\x1b[2J"]]
+            )
+        )
+        assert operator.screen.lines[-3] == "chatmail> /kick Jo"
+        operator.keys.send_text("\t\t")
+        await operator.screen.shows(lambda lines: lines[-3] == "chatmail> /kick Joanna")
+        operator.keys.send_text("\x7f" * 20 + "/ban Mary \t")
+        await operator.screen.shows(
+            lambda lines: (
+                [line.split() for line in lines[-4:]]
+                == [["30m", "half", "an", "hour"], ["2h", "two", "hours"], ["7d", "seven", "days"], ["1w", "a", "week"]]
+            )
+        )
+
+
+async def test_who_fits_the_terminal() -> None:
+    async with at_terminal("a-name-of-some-length", size=Size(rows=12, columns=60)) as operator:
+        operator.keys.send_text("/who\r")
+        head, row = (await operator.screen.shows(ends_with_a_prompt_after(3)))[-3:-1]
+        assert head == "NAME           EMAIL          HOST       SINCE  IDLE  AWAY"
+        assert row.startswith("a-name-of-so…  a-name-of-so…  192.0.2.1  ")
+
+
+async def test_the_chart_of_stats_fits_the_terminal_and_its_encoding() -> None:
+    async with at_terminal("John", size=Size(rows=12, columns=40), chat_db=":memory:") as operator:
+        operator.keys.send_text("/stats\r")
+        lines = await operator.screen.shows(ends_with_a_prompt_after(9))
+        assert max(map(len, lines)) < 40
+        assert "messages     ▁" in lines
+        assert lines[-2] == "disk         nothing is kept"
+
+
+async def test_log_changes_what_is_shown_from_then_on() -> None:
+    log, answers = logging.getLogger("chatmail.server.session"), logging.getLogger(OPERATOR)
+    async with at_terminal(log_level="warning") as operator:
+        log.info("unseen")
+        answers.info("not done: the disk is full")
+        operator.keys.send_text("/log debug\r")
+        await operator.screen.shows(lambda lines: any("shown here: debug" in line for line in lines))
+        log.debug("a connection from %s", "192.0.2.1")
+        await operator.screen.shows(ends("a connection from 192.0.2.1", "chatmail>"))
+        operator.keys.send_text("/log error\r")
+        await operator.screen.shows(lambda lines: any("shown here: error" in line for line in lines))
+        log.warning("unseen")
+        log.error("all is lost")
+        await operator.screen.shows(ends("ERROR: all is lost", "chatmail>"))
+        told = [timeless(line) for line in operator.screen.lines]
+        assert "unseen" not in " ".join(told)
+        assert "not done: the disk is full" in told
 
 
 async def test_what_was_typed_is_kept_for_the_owner_only(tmp_path: Path) -> None:
@@ -256,15 +368,37 @@ async def test_what_was_said_is_shown_above_a_half_typed_line_when_the_store_has
 def test_logging_is_left_as_it_was_found() -> None:
     loggers = [logging.getLogger(name) for name in ("chatmail", "asyncio")]
     before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
-    with Console(Pipe(None, None)).logging():
+    with console_at(Pipe(None, None)).logging():
         assert not loggers[0].propagate
         assert loggers[0].level == logging.INFO
     assert [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers] == before
 
 
-def test_a_record_that_cannot_be_formatted_is_shown_all_the_same() -> None:
-    record = logging.LogRecord("chatmail", logging.INFO, "", 0, "%d people", ("no",), None)
-    assert [line.text for line in lines_of(record)] == ["%d people ('no',)"]
+def test_a_file_that_cannot_be_written_is_a_wrong_setting(tmp_path: Path) -> None:
+    for path, why in ((tmp_path / "none" / "x.log", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(SettingsError) as caught, console_at(Pipe(None, None), log_file=path).logging():
+            pass
+        assert str(caught.value) == f"LOG_FILE={path} can't be written: {why}"
+        assert logging.getLogger("chatmail").handlers == []
+
+
+async def test_a_terminal_shows_text_whatever_the_file_gets(tmp_path: Path) -> None:
+    path = tmp_path / "chat.log"
+    async with at_terminal(log_file=path, log_format="json") as operator:
+        _log.warning("mail server: %s", "no\n{}")
+        await operator.screen.shows(lambda lines: timeless(lines[0]) == r"warning: mail server: no\n{}")
+    [line] = path.read_text().splitlines()
+    assert json.loads(line)["text"] == r"mail server: no\n{}"
+
+
+async def test_a_file_that_can_no_longer_be_written_is_mentioned_once_above_the_prompt() -> None:
+    async with at_terminal(log_file=Path("/dev/full")) as operator:
+        operator.keys.send_text("/broadc")
+        await operator.screen.shows(ends("chatmail> /broadc"))
+        for number in range(3):
+            _log.info("%d", number)
+        lament = "warning: LOG_FILE=/dev/full gets nothing more: No space left on device"
+        await operator.screen.shows(ends("0", lament, "1", "2", "chatmail> /broadc"))
 
 
 # Without a terminal.
@@ -279,18 +413,24 @@ def pipe() -> Iterator[tuple[FileIO, FileIO]]:
 
 
 @contextmanager
-def piped() -> Iterator[tuple[Console, FileIO, FileIO]]:
+def piped(**settings: Any) -> Iterator[tuple[Console, FileIO, FileIO]]:
     """A console at two pipes: where to write commands, and where to read lines."""
     with pipe() as (source, commands), pipe() as (lines, target):
-        yield Console(Pipe(source.fileno(), target.fileno())), commands, lines
+        yield console_at(Pipe(source.fileno(), target.fileno()), **settings), commands, lines
 
 
 async def run(console: Console, house: House) -> list[str]:
     """Run a console to its end; who was asked to quit."""
     quits: list[str] = []
+    settling: set[asyncio.Task[None]] = set()
+
+    def settle() -> None:
+        settling.add(asyncio.create_task(house.settle()))
+
+    house.wake = settle
     asyncio.get_running_loop().slow_callback_duration = PATIENCE  # a busy machine is not to be told on this console
     async with asyncio.timeout(PATIENCE):
-        await console.run(house.operator, lambda: NOW, lambda: quits.append("quit"))
+        await console.run(house.operator, lambda: quits.append("quit"))
     return quits
 
 
@@ -325,10 +465,77 @@ async def test_what_was_said_is_shown_in_a_pipe_too() -> None:
         commands.close()
         with console.logging():
             assert await run(console, house) == []
-            await house.settle()
-        banned, head, first, *rest = taken(lines)
-        assert (banned, head, first[-12:]) == ("nobody is banned", "1 found for hello", " John: hello")
-        assert rest == ["│ 12:00 Mary: bye", "1 found for bye bye", first, "│ 12:00 Mary: bye"]
+        head, first, *rest = taken(lines)
+        assert (head, first[-12:]) == ("1 found for hello", " John: hello")
+        assert rest == ["│ 12:00 Mary: bye", "1 found for bye bye", first, "│ 12:00 Mary: bye", "nobody is banned"]
+
+
+async def test_answers_come_in_the_order_of_what_was_asked() -> None:
+    house = await House.open("John", "Mary")
+    with piped() as (console, commands, lines):
+        commands.write(b"/history\n/ban John\n/bans\n/who\n/kick Mary\n/who\n/audit\n/bans x\n/quit\n")
+        with console.logging():
+            assert await run(console, house) == ["quit"]
+        clock = moment(NOW, NOW)
+        assert [line.split("  ")[0] for line in taken(lines)] == [
+            "nothing has been said",
+            "that bans the name only; /ban john@example.org keeps its person out under any name",
+            "WHO",
+            "john",
+            "1 person here",
+            "NAME",
+            "Mary",
+            "nobody is here",
+            "the last 3 acts of the operator",
+            f"{clock} the server started",
+            f"{clock} banned john for good",
+            f"{clock} kicked Mary",
+            "use /bans: who is banned, and until when",
+        ]
+
+
+async def test_an_answer_that_never_comes_is_not_waited_for_for_ever() -> None:
+    house = await House.open()
+    with pipe() as (source, commands), pipe() as (lines, target):
+        console = console_at(Pipe(source.fileno(), target.fileno(), patience=0.0))
+        commands.write(b"/history\n/bans\n")
+        commands.close()
+        async with asyncio.timeout(PATIENCE):
+            await console.run(house.operator, lambda: None)
+        assert await asyncio.to_thread(taken, lines) == ["nobody is banned"]
+
+
+@pytest.mark.parametrize(("encoding", "bar"), [("utf-8", "▁"), ("cp437", "0"), ("ascii", "0")])
+async def test_the_chart_is_drawn_with_what_the_encoding_has(encoding: str, bar: str) -> None:
+    house = await House.open("John")
+    with pipe() as (source, commands), pipe() as (lines, target):
+        console = console_at(Pipe(source.fileno(), target.fileno(), encoding))
+        commands.write(b"/stats\n")
+        commands.close()
+        with console.logging():
+            assert await run(console, house) == []
+        assert f"messages     {bar}" in lines.read(1 << 20).decode(encoding).splitlines()
+
+
+async def test_without_a_terminal_all_lines_may_be_objects(tmp_path: Path) -> None:
+    house = await House.open()
+    with piped(log_format="json", log_file=tmp_path / "log") as (console, commands, lines):
+        commands.write(b"/bans\n/help \x1b\xc3\xa9\n")
+        commands.close()
+        with console.logging():
+            assert await run(console, house) == []
+            _log.error("lost: %s", "é\n")
+        objects = [json.loads(line) for line in taken(lines)]
+    assert [list(one) for one in objects] == [["time", "level", "logger", "text"]] * 3
+    assert [one["level"] for one in objects] == ["info", "info", "error"]
+    assert [one["logger"] for one in objects] == [OPERATOR, OPERATOR, "chatmail.server.test"]
+    assert [one["text"] for one in objects] == [
+        "nobody is banned",
+        r"there is no command /\x1bé; /help lists them",
+        r"lost: é\n",
+    ]
+    assert objects[0]["time"] == "2026-11-22T14:02:11.000Z"
+    assert [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()] == objects[2:]
 
 
 async def test_quit_from_a_pipe_leaves_the_rest_unread() -> None:
@@ -354,18 +561,18 @@ async def test_waiting_for_a_command_can_be_cancelled() -> None:
 
 async def test_input_that_is_closed_or_no_pipe_is_no_trouble(tmp_path: Path) -> None:
     house = await House.open()
-    assert await run(Console(Pipe(None, None)), house) == []
+    assert await run(console_at(Pipe(None, None)), house) == []
     with FileIO(os.devnull) as null:
-        assert await run(Console(Pipe(null.fileno(), None)), house) == []
+        assert await run(console_at(Pipe(null.fileno(), None)), house) == []
     (tmp_path / "commands").write_text("/quit")
     with FileIO(tmp_path / "commands") as file:
-        assert await run(Console(Pipe(file.fileno(), None)), house) == ["quit"]
+        assert await run(console_at(Pipe(file.fileno(), None)), house) == ["quit"]
 
 
 async def test_input_that_cannot_be_read_is_mentioned() -> None:
     house = await House.open()
     with pipe() as (lines, target):
-        console = Console(Pipe(target.fileno(), target.fileno()))  # the end that can only be written to
+        console = console_at(Pipe(target.fileno(), target.fileno()))  # the end that can only be written to
         with console.logging():
             assert await run(console, house) == []
         assert taken(lines) == ["warning: commands can't be read: Bad file descriptor"]
@@ -413,7 +620,7 @@ async def test_a_reader_that_is_gone_ends_nothing() -> None:
 
 def test_characters_the_output_lacks_are_escaped() -> None:
     with pipe() as (lines, target):
-        console = Console(Pipe(None, target.fileno(), "ascii"))
+        console = console_at(Pipe(None, target.fileno(), "ascii"))
         with console.logging():
             _log.info("Žofie")
         assert taken(lines) == [r"\u017dofie"]

@@ -2,7 +2,9 @@
 
 import pytest
 
-from chatmail.server.lines import clip, parse_span, several, size, span, table
+from chatmail.server.lines import bars, clip, day, parse_span, several, size, table
+from chatmail.terminal.spans import span
+from tests.server.house import NOW
 
 
 def test_a_table_is_as_wide_as_the_eye_sees() -> None:
@@ -12,6 +14,26 @@ def test_a_table_is_as_wide_as_the_eye_sees() -> None:
         "z" * 39 + "…",
     ]
     assert table() == []
+
+
+def test_a_table_is_as_wide_as_asked_the_widest_columns_cut_first() -> None:
+    rows = [("NAME", "EMAIL", "AWAY"), ("千代子千代子", "x" * 30, "y" * 30)]
+    cut = table(*rows, columns=52)
+    assert cut == ["NAME          EMAIL               AWAY", "千代子千代子  " + "x" * 17 + "…  " + "y" * 17 + "…"]
+    assert table(*rows, columns=51)[1] == "千代子千代子  " + "x" * 16 + "…  " + "y" * 16 + "…"
+    assert table(*rows, columns=1)[1] == "千代子千…   " + "x" * 9 + "…  " + "y" * 9 + "…"
+    assert table(("A", "B"), columns=1) == ["A  B"]
+
+
+def test_bars_show_the_most_as_high_as_can_be_and_whatever_is_not_nothing() -> None:
+    assert bars([0, 1, 500, 1000], blocks=True) == "▁▂▅█"
+    assert bars([0, 1, 500, 1000], blocks=False) == "0148"
+    assert bars([0.0, 0.0], blocks=True) == "▁▁"
+
+
+@pytest.mark.usefixtures("utc")
+def test_the_time_of_today_or_the_day() -> None:
+    assert (day(NOW, NOW), day(NOW, NOW + 86_400)) == ("14:02", "2026-11-22")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatmail.core.records import Fate, Letter
+from chatmail.core.records import Fate, Letter, Outcome
 from chatmail.server.mail_commands import short_ids
 from tests.server.house import NOW, Console
 
@@ -89,6 +89,29 @@ async def test_retry_one() -> None:
     assert dead == []
 
 
+async def test_what_was_tried_again_is_told_each_time_it_was_asked_for() -> None:
+    """Otherwise a letter that fails again is not mentioned: it fails for hours."""
+    c, ids = await post()
+    letter = c.house.hub.mailroom.digest.letters()[0]
+
+    async def fail() -> list[str]:
+        taken = c.house.hub.mailroom.take(NOW + 31)
+        assert isinstance(taken, Letter)
+        assert taken.message_id == letter.message_id
+        c.house.hub.mailroom.outcome(taken, Outcome(fate=Fate.LATER, detail="busy", reply="451"), NOW + 31)
+        await c.house.settle()
+        told = list(c.house.told)
+        c.house.told.clear()
+        return told
+
+    await c.type(f"/mail retry {ids['eve']}", NOW + 31)
+    assert await fail() == ["mail to eve@example.org will be tried again: busy [451]"]
+    c.house.hub.mailroom.digest.hurry(c.house.hub.mailroom.digest.letters()[0], NOW + 31)
+    assert await fail() == []
+    await c.type(f"/mail retry {ids['eve']}", NOW + 31)
+    assert await fail() == ["mail to eve@example.org will be tried again: busy [451]"]
+
+
 async def test_drop() -> None:
     c, ids = await post()
     assert c.desk.answer(f"/mail drop {ids['mary']}", NOW) == []
@@ -150,9 +173,15 @@ def test_ids_are_as_short_as_tells_letters_apart_and_6_digits_at_least() -> None
 async def test_what_tab_offers() -> None:
     c, ids = await post()
     three = [ids["eve"], ids["john"], ids["mary"]]
-    assert c.desk.offers("/mail r", NOW) == ["retry "]
-    assert c.desk.offers("/mail retry ", NOW) == ["all", *three]
-    assert c.desk.offers("/mail DROP ", NOW) == three
-    assert c.desk.offers(f"/mail drop {ids['eve'][:4].upper()}", NOW) == [ids["eve"]]
-    assert c.desk.offers("/mail x ", NOW) == []
-    assert c.desk.offers("/mail drop x ", NOW) == []
+    assert c.offers("/mail r") == ["retry "]
+    assert c.offers("/mail retry ") == ["all", *three]
+    assert c.offers("/mail DROP ") == three
+    assert c.offers(f"/mail drop {ids['eve'][:4].upper()}") == [ids["eve"]]
+    assert [offer.about for offer in c.desk.offers("/mail retry ", NOW + 29)] == [
+        "3 letters",
+        "to eve@example.org, try 2 at 14:02:41",
+        "to john@example.org, on its way",
+        "to mary@example.org, failed, 14:02",
+    ]
+    assert c.offers("/mail x ") == []
+    assert c.offers("/mail drop x ") == []

@@ -1,6 +1,8 @@
 """Connections over real sockets: what the shell around a hub's session promises."""
 
 import asyncio
+import logging
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -72,6 +74,39 @@ async def test_frames_behind_a_join_wait_for_its_answer(tmp_path: Path) -> None:
         kinds = [type(await peer.next()) for _ in range(5)]
         assert kinds == [Welcome, Joined, Message, Message, Pong]
         peer.cut()
+
+
+async def test_at_debug_a_connection_is_logged_from_its_beginning_to_its_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "chatmail")
+    async with house(tmp_path, Limits(max_clients=2)) as h:
+        john = await Peer.connect(h.port)
+        await john.send(Join(name="/John", email="john@example.org"), Join(name="John", email="john@example.org"))
+        await john.expect(Welcome)
+        await john.send_bytes(b"nonsense\n")
+        await john.expect(Error, code=Code.BAD_FRAME)
+        mary = await Peer.connect(h.port)
+        await mary.send(Ping())
+        await mary.expect(Error)
+        ann = await Peer.connect(h.port)
+        refused = await ann.expect(Error)
+        await ann.bye()
+        for peer in (john, mary):
+            await peer.send(Leave())
+            await peer.bye()
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.DEBUG]
+    told = [re.sub(" frame is refused: ([a-z-]+): .*", r" frame is refused: \1", line) for line in told]
+    assert told.count("a connection from 127.0.0.1") == 2
+    for line in (
+        "127.0.0.1: a frame is refused: bad-name",
+        "John from 127.0.0.1: a frame is refused: bad-frame",
+        "127.0.0.1: a frame is refused: not-joined",
+        f"a connection from 127.0.0.1 is refused: {refused.text}",
+        "John from 127.0.0.1 is disconnected: you left",
+        "127.0.0.1 is disconnected: you left",
+    ):
+        assert told.count(line) == 1, told
 
 
 async def test_frames_may_arrive_in_any_pieces(tmp_path: Path) -> None:
@@ -203,11 +238,8 @@ async def test_a_reader_that_stalls_costs_the_others_nothing_and_hears_of_its_ga
         slow.cut()
 
 
-async def test_a_reader_that_takes_nothing_is_closed_as_too_slow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("chatmail.server.session.SLOW", 0.05)
-    async with house(tmp_path, Limits(grace=0)) as h, peers(h.port, "John") as (john,):
+async def test_a_reader_that_takes_nothing_is_closed_as_too_slow(tmp_path: Path) -> None:
+    async with house(tmp_path, Limits(slow=0.05, grace=0)) as h, peers(h.port, "John") as (john,):
         stalled = _stalled_peer(h.port)
         stalled.sendall(encode(Join(name="Slow", email="slow@example.org")))
         await john.expect(Joined, name="Slow")
@@ -242,12 +274,9 @@ async def test_at_the_end_everybody_is_told_to_come_back(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("slow", [10.0, 0.05])
-async def test_a_peer_that_goes_while_it_is_held_up_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: float
-) -> None:
+async def test_a_peer_that_goes_while_it_is_held_up_is_gone(tmp_path: Path, slow: float) -> None:
     """It sent something while its buffer was full, so nobody was reading it when it ended."""
-    monkeypatch.setattr("chatmail.server.session.SLOW", slow)
-    async with house(tmp_path, Limits(grace=0)) as h, peers(h.port, "John") as (john,):
+    async with house(tmp_path, Limits(slow=slow, grace=0)) as h, peers(h.port, "John") as (john,):
         stalled = _stalled_peer(h.port)
         stalled.sendall(encode(Join(name="Slow", email="slow@example.org")))
         await john.expect(Joined, name="Slow")
@@ -317,22 +346,6 @@ async def _said_so_far(peer: Peer) -> list[object]:
         if isinstance(told[-1], Bye):
             break
     return told
-
-
-async def test_a_reader_that_is_slow_but_steady_is_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatmail.server.session.SLOW", 0.4)
-    async with house(tmp_path, Limits(grace=0)) as h, peers(h.port, "John") as (john,):
-        with _stalled_peer(h.port) as slow:
-            slow.sendall(encode(Join(name="Slow", email="slow@example.org")))
-            await john.expect(Joined, name="Slow")
-            reading = asyncio.create_task(john.expect(Message, text="last"))
-            await john.send(*[Say(text="x" * 3900)] * 250, Say(text="last"))
-            for _ in range(24):  # for three times as long as SLOW, a little at a time
-                assert slow.recv(1024)
-                await asyncio.sleep(0.05)
-            await reading
-            await john.sync()
-            assert not [frame for frame in john.frames if isinstance(frame, Left)]
 
 
 async def test_a_fault_of_ours_in_one_connection_ends_only_that_one(

@@ -85,6 +85,9 @@ def test_every_setting_has_its_row_and_its_option() -> None:
         ("--smtp-host=localhost", "smtp_host", "localhost"),
         ("--smtp-port=25", "smtp_port", 25),
         ("--smtp-security=none", "smtp_security", "none"),
+        ("--log-level=DEBUG", "log_level", "debug"),
+        ("--log-file=chat.log", "log_file", NOWHERE / "chat.log"),
+        ("--log-format=json", "log_format", "json"),
     ],
 )
 def test_each_option(argv: str, field: str, value: Any) -> None:

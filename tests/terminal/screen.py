@@ -29,12 +29,17 @@ class AnsweringScreen(pyte.Screen):
 class Out(io.StringIO):
     """Standard output, as far as prompt-toolkit is concerned."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None], encoding: str) -> None:
         super().__init__()
         self._write = write
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
 
     def write(self, text: str) -> int:
-        self._write(text)
+        self._write(text.encode(self._encoding, "replace").decode(self._encoding))
         return len(text)
 
     def isatty(self) -> bool:
@@ -44,7 +49,7 @@ class Out(io.StringIO):
 class Terminal:
     """80 by 24, and what was rung and written raw."""
 
-    def __init__(self, keys: PipeInput) -> None:
+    def __init__(self, keys: PipeInput, encoding: str) -> None:
         self.raw = ""
         self.gone = False
         self._keys = keys
@@ -53,7 +58,7 @@ class Terminal:
         self._changed = asyncio.Event()
         colours = ColorDepth.from_env()
         self.output = Vt100_Output(
-            Out(self._write), lambda: Size(24, 80), term="xterm-256color", default_color_depth=colours
+            Out(self._write, encoding), lambda: Size(24, 80), term="xterm-256color", default_color_depth=colours
         )
 
     def _write(self, text: str) -> None:
@@ -95,8 +100,8 @@ class Terminal:
 
 
 @asynccontextmanager
-async def at_terminal() -> AsyncIterator[Terminal]:
+async def at_terminal(encoding: str = "utf-8") -> AsyncIterator[Terminal]:
     with create_pipe_input() as keys:
-        terminal = Terminal(keys)
+        terminal = Terminal(keys, encoding)
         with create_app_session(input=keys, output=terminal.output):
             yield terminal

@@ -9,6 +9,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.input import PipeInput
 
 from chatmail.terminal.display import BATCH, Display
+from chatmail.terminal.text import Line
 from tests.terminal.screen import Terminal, at_terminal
 
 
@@ -88,6 +89,32 @@ async def test_a_line_hangs_below_its_head() -> None:
     async with at_terminal() as terminal:
         Display({}).show([("class:head", "12:00 "), ("", "x " * 40)], hang=6)
         assert terminal.lines[1].startswith("      │ x")
+
+
+async def test_a_line_knows_where_it_hangs() -> None:
+    async with at_terminal() as terminal:
+        Display({}).show(Line([("", "x " * 40)], [("", "12:00 ")], [("", "Mary: ")]))
+        assert terminal.lines[1].startswith("            │ x")
+
+
+async def test_a_terminal_without_unicode_gets_stand_ins_and_no_garbage() -> None:
+    async with at_terminal("ascii") as terminal:
+        Display({}).show([("", "you → Mary: 漢 " + "x" * 80)])
+        assert terminal.lines[0].startswith("you -> Mary: ")
+        assert terminal.lines[1].startswith("| xxx")
+
+
+async def test_the_desktop_gets_the_last_notice_of_many() -> None:
+    async with at_terminal() as terminal:
+        display = Display({}, notices="osc9")
+        display.show([("", "one")])
+        assert "\x1b]9" not in terminal.raw
+    async with prompting(display := Display({}, notices="osc9")) as (terminal, _):
+        display.show([("", "one")], notice="first")
+        display.show([("", "two")], notice="second")
+        await terminal.shows("two\n>")
+        assert "first" not in terminal.raw
+        assert "\x1b]9;second\x07" in terminal.raw
 
 
 async def test_a_terminal_that_is_gone_is_told_once_for_all_that_waits() -> None:

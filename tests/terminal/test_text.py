@@ -5,7 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
-from chatmail.terminal.text import CONTINUED, JOINT, harmless, paragraph, plain, visible, wrap
+from chatmail.terminal.text import (
+    CONTINUED,
+    JOINT,
+    Line,
+    harmless,
+    in_encoding,
+    paragraph,
+    plain,
+    shows_itself,
+    visible,
+    wrap,
+)
 
 FAMILY = "👨‍👩‍👧‍👦"
 KISS = "👩🏻‍❤️‍💋‍👨🏽"
@@ -65,6 +76,11 @@ def test_what_does_not_show_itself_is_escaped(foreign: str, shown: str) -> None:
     assert harmless(foreign) == shown
 
 
+@pytest.mark.parametrize(("text", "does"), [("Žofie", True), ("", True), ("a\u202eb", False), ("a\u00a0b", False)])
+def test_what_shows_itself_may_be_written_as_it_is(text: str, does: bool) -> None:
+    assert shows_itself(text) == does
+
+
 def test_marks_cannot_climb_over_other_lines() -> None:
     assert harmless("e" + "\u0301" * 8) == "e" + "\u0301" * 6 + r"\u0301\u0301"
 
@@ -94,6 +110,8 @@ def test_emoji_of_several_parts_stay_whole(emoji: str) -> None:
         ("👩\u200b👩", r"👩\u200b👩"),
         ("👩e\u0301\u200d👩", r"👩é\u200d👩".replace("é", "e\u0301")),
         ("\ufe0fa", r"\ufe0fa"),
+        ("a\ufe0f", r"a\ufe0f"),
+        ("👩" + "\u200d👩" * 4, "👩" + "\u200d👩" * 3 + r"\u200d👩"),
         ("a \ufe0f", r"a \ufe0f"),
         ("❤\ufe0f\ufe0f", "❤\ufe0f" + r"\ufe0f"),
         ("\x1b\ufe0f", r"\x1b\ufe0f"),
@@ -114,6 +132,18 @@ def test_rows_fit_and_lose_nothing_but_spaces(foreign: str, hang: int) -> None:
     assert "".join([first, *rest]).replace(" ", "") == shown.replace(" ", "")
 
 
+@pytest.mark.parametrize(
+    "char",
+    ["❤\ufe0f", "\u0903", "\u1161", "🇫", "\U0001fadd"],
+    ids=["made an emoji", "mark beside its letter", "vowel", "half a flag", "unassigned"],
+)
+def test_what_some_terminals_draw_wider_places_no_words_at_the_left_edge(char: str) -> None:
+    """There, a row that fits by our tables would be broken by the terminal, just before what is to pass for a line."""
+    widest = 2 if char in "🇫\U0001fadd" else len(char)
+    for row in rows(char * 60 + " " * 12 + "14:03 Bob: hi", 80, 6):
+        assert row.count(char) * widest + len(row.replace(char, "")) <= 74
+
+
 def test_rows_break_at_spaces_where_there_are_some() -> None:
     assert rows("to be or not", 6) == ["to be", "or", "not"]
     assert rows("incomprehensibly", 6) == ["incomp", "rehe", "nsib", "ly"]
@@ -125,6 +155,35 @@ def test_no_row_begins_below_a_head() -> None:
     assert rows("incomprehensibly", 12, 6) == ["incomp", "rehe", "nsib", "ly"]
     assert rows(" " * 69 + "12:00 forged", 80, 6) == [" " * 69 + "12:00", "forged"]
     assert rows(" " * 70 + "12:00 forged", 80, 6)[1:] == ["12:00 forged"]
+
+
+@given(st.text(st.sampled_from("ab │\n")), st.integers(8, 40), st.integers(0, 6))
+def test_further_lines_hang_as_further_rows_do(text: str, width: int, hang: int) -> None:
+    head = "12:00 "[6 - hang :]
+    first, *rest = plain(wrap([("", head), *paragraph(text)], width, get_cwidth, hang=hang)).split("\n")
+    assert first.startswith(head.rstrip())
+    assert all(row.startswith(" " * hang + CONTINUED) for row in rest)
+    assert len(rest) >= text.count("\n")
+
+
+def test_a_line_hangs_below_its_text_unless_what_comes_before_is_too_wide() -> None:
+    line = Line([("", "hi")], [("", "12:00 ")], [("", "千代子: ")])
+    assert plain(line) == "12:00 千代子: hi"
+    assert [line.hang(width, get_cwidth) for width in (80, 42, 41, 18, 17)] == [14, 14, 6, 6, 0]
+    assert Line([("", "-- hi")]).hang(80, get_cwidth) == 0
+
+
+@pytest.mark.parametrize(
+    ("encoding", "looks"),
+    [
+        ("utf-8", "│ a → b… ── ·é"),
+        ("iso-8859-1", "| a -> b... -- ·é"),
+        ("ascii", "| a -> b... -- -é"),
+        ("", "│ a → b… ── ·é"),
+    ],
+)
+def test_our_signs_have_stand_ins_where_the_terminal_has_no_such_characters(encoding: str, looks: str) -> None:
+    assert plain(in_encoding([("", "│ a → b… ── ·é")], encoding)) == looks
 
 
 def test_joined_emoji_are_not_torn_apart() -> None:

@@ -1,6 +1,5 @@
 """``chatmail``: options, then a conversation at the terminal or in a pipe, then an exit code that means something."""
 
-import argparse
 import asyncio
 import os
 import secrets
@@ -10,25 +9,19 @@ from functools import partial
 
 from msgspec import structs
 
-import chatmail
-from chatmail.client import wording
+from chatmail.client import config, wording
+from chatmail.client.config import Profile
+from chatmail.client.ignored import Ignored
 from chatmail.client.keys import Keys
 from chatmail.client.link import Ending, How, Server
-from chatmail.client.state import open_folder
+from chatmail.client.options import Options, is_terminal, read
+from chatmail.client.script import Script
+from chatmail.client.state import Lines, open_folder
 from chatmail.client.timeline import Timeline
-from chatmail.client.trust import read_fingerprint
 from chatmail.core import wire
 from chatmail.core.names import BadEmail, BadName, check_email, check_name
 from chatmail.files import state_folder
 from chatmail.terminal.text import paragraph, plain
-
-HOST = "localhost"
-PORT = 6245
-EPILOG = """\
-Without a terminal it reads lines and writes lines:  echo done | chatmail --name ci --email ci@example.org
-
-exit codes: 0 all said; 1 something was refused; 2 wrong usage; 3 no connection; 4 refused at the door
-"""
 
 
 class Exit(IntEnum):
@@ -36,11 +29,13 @@ class Exit(IntEnum):
 
     OK = 0
     REFUSED = 1
-    """A line was refused, or was never confirmed."""
+    """Something was refused or never confirmed, or its mail failed."""
     USAGE = 2
     NO_CONNECTION = 3
     AT_THE_DOOR = 4
     """The server did not let us in, or showed us out."""
+    NOT_MAILED = 5
+    """All was said, but a mail that was waited for is not out yet."""
     INTERRUPTED = 130
     """Ctrl-C at a question, as shells count it: 128 + SIGINT."""
 
@@ -64,95 +59,56 @@ MENDED_BY = {
 
 def main() -> None:
     """The console script."""
-    options = _options(sys.argv[1:])
-    if not options.server.tls and not options.server.loopback:
-        _complain(wording.in_clear(options.server))
-    talk = _at_terminal if _is_terminal(sys.stdin) and _is_terminal(sys.stdout) else _in_pipe
-    code = talk(options)
-    _flush()
+    try:
+        code = _start(sys.argv[1:])
+    finally:
+        _flush()
     sys.exit(code)
 
 
-def server_of(text: str) -> Server:
-    """HOST, HOST:PORT, or an IPv6 address, which takes brackets when a port follows.
-
-    Raises:
-        argparse.ArgumentTypeError: it is none of these.
-    """
-    host, colon, port = text, "", ""
-    if text.startswith("["):
-        host, bracket, rest = text[1:].partition("]")
-        colon, port = rest[:1], rest[1:]
-        if not bracket or colon not in {"", ":"}:
-            raise argparse.ArgumentTypeError(f"{text!r} is no address: an IPv6 one looks like [::1]:{PORT}")
-    elif text.count(":") == 1:
-        host, colon, port = text.partition(":")
-    if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
-        raise argparse.ArgumentTypeError(f"{port!r} is no port: it is a number from 1 to 65535")
+def _start(argv: list[str]) -> Exit:
     try:
-        fits = host.isprintable() and " " not in host and host.encode("idna")
-    except UnicodeError:
-        fits = False
-    if host and not fits:
-        raise argparse.ArgumentTypeError(f"{host!r} is no name of a host")
-    return Server(host or HOST, int(port) if port else PORT)
+        options = read(argv)
+    except config.WrongError as wrong:
+        for sentence in wrong.sentences:
+            _complain(sentence)
+        return Exit.USAGE
+    if options.init:
+        return _init(options)
+    if not options.server.tls and not options.server.loopback:
+        _complain(wording.in_clear(options.server))
+    with_person = options.script is None and is_terminal(sys.stdin) and is_terminal(sys.stdout)
+    return _at_terminal(options) if with_person else _in_pipe(options, options.script or Script())
 
 
-def _fingerprint_of(text: str) -> str:
+def _init(options: Options) -> Exit:
+    """Write the file of settings."""
+    path = options.path
+    if path is None:
+        _complain("nobody is at home here: set HOME or XDG_CONFIG_HOME")
+        return Exit.USAGE
+    wrong = config.mistakes(options.profile)
+    for sentence in wrong:
+        _complain(sentence)
+    if wrong:
+        return Exit.USAGE
     try:
-        return read_fingerprint(text)
-    except ValueError as mistake:
-        raise argparse.ArgumentTypeError(str(mistake)) from None
-
-
-def _options(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="chatmail",
-        description="Chat in the terminal; direct messages reach people by email.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "server",
-        metavar="HOST[:PORT]",
-        nargs="?",
-        type=server_of,
-        default=Server(HOST, PORT),
-        help=f"where the server is ({HOST}:{PORT})",
-    )
-    parser.add_argument(
-        "--tls",
-        action=argparse.BooleanOptionalAction,
-        help="encrypt the connection, or not; it is, unless the server is on this machine",
-    )
-    parser.add_argument(
-        "--trust",
-        metavar="SHA256:...",
-        type=_fingerprint_of,
-        help="trust the certificate with this fingerprint, from now on; the operator sees it at the server's start",
-    )
-    parser.add_argument("--name", default="", help="your name in the chat; asked for when it is missing")
-    parser.add_argument("--email", default="", help="your email address; asked for when it is missing")
-    parser.add_argument("--version", action="version", version=f"chatmail {chatmail.__version__}")
-    options = parser.parse_args(argv)
-    if options.tls is None:
-        options.tls = bool(options.trust) or not options.server.loopback
-    if options.trust and not options.tls:
-        parser.error("--trust is about a certificate, and with --no-tls there is none")
-    options.server = structs.replace(options.server, tls=options.tls)
-    return options
-
-
-def _is_terminal(stream: object) -> bool:
-    return hasattr(stream, "isatty") and bool(stream.isatty())
+        config.init(path, options.profile)
+    except FileExistsError:
+        _complain(f"{path} is there already; it stays as it is")
+        return Exit.USAGE
+    except OSError as error:
+        _complain(f"{path} can't be written: {error.strerror or error}")
+        return Exit.REFUSED
+    print(f"{path} is written; look into it, everything is explained there")
+    return Exit.OK
 
 
 def _timeline(name: str) -> Timeline:
     return Timeline(name, secrets.token_hex(6))
 
 
-def _end(ending: Ending, timeline: Timeline, *, refused: bool = False) -> Exit:
+def _end(ending: Ending, timeline: Timeline, *, refused: bool = False, unmailed: int = 0) -> Exit:
     """The exit code, after the last words to standard error."""
     if ending.how is not How.LEFT and ending.text:
         _complain(ending.text)
@@ -161,7 +117,12 @@ def _end(ending: Ending, timeline: Timeline, *, refused: bool = False) -> Exit:
         what = "one line was" if len(lines) == 1 else f"{len(lines)} lines were"
         _complain(f"{what} never confirmed by the server, the first is: {lines[0].text[:60]}")
     code = EXITS[ending.how]
-    return Exit.REFUSED if code is Exit.OK and (refused or lines) else code
+    if code is not Exit.OK:
+        return code
+    if unmailed:
+        what = "one direct message is" if unmailed == 1 else f"{unmailed} direct messages are"
+        _complain(f"{what} said, but not out by email yet; the server sees to that")
+    return Exit.REFUSED if refused or lines else Exit.NOT_MAILED if unmailed else Exit.OK
 
 
 def _complain(text: str) -> None:
@@ -182,55 +143,78 @@ def _flush() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _in_pipe(options: argparse.Namespace) -> Exit:
+def _in_pipe(options: Options, script: Script) -> Exit:
     """Without a terminal nothing is asked."""
     from chatmail.client.plain import Plain
 
     try:
-        name, email = check_name(options.name), check_email(options.email)
+        name, email = check_name(options.profile.name), check_email(options.profile.email)
     except (BadName, BadEmail) as mistake:
-        missing = "" if options.name and options.email else " (without a terminal, --name and --email are needed)"
+        missing = "" if options.profile.name and options.profile.email else _nothing_is_asked(options)
         _complain(f"{mistake}{missing}")
         return Exit.USAGE
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="backslashreplace", encoding="utf-8" if script.json else None)
     timeline = _timeline(name)
     keys = Keys(open_folder(state_folder(), _complain), _complain)
 
-    async def talk() -> tuple[Ending, bool]:
+    async def talk() -> tuple[Ending, Plain]:
         fd = None if sys.stdin is None else sys.stdin.fileno()
         server = options.server if options.trust else keys.pinned(options.server)
         while True:
-            token, keep = keys.token(server, name, email), partial(keys.keep, server, name, email)
-            face = Plain(server, name, email, timeline, token=token, keep=keep, fd=fd, out=sys.stdout, err=sys.stderr)
+            me = server, name, email
+            face = Plain(
+                *me,
+                timeline,
+                token=keys.token(*me),
+                keep=partial(keys.keep, *me),
+                script=script,
+                times=options.profile.times,
+                fd=fd,
+                out=sys.stdout,
+                err=sys.stderr,
+            )
             ending = await face.run()
             if ending.stranger is None or ending.stranger.found != options.trust:
-                return _without(options.trust, server, ending), face.refused
+                return _in_words(server, _without(options.trust, server, ending)), face
             server = keys.trust(server, options.trust)
 
-    ending, refused = asyncio.run(talk())
-    return _end(ending, timeline, refused=refused)
+    ending, face = asyncio.run(talk())
+    unmailed = 0 if script.wait is None else len(face.mails.open)
+    return _end(ending, timeline, refused=face.refused or face.mails.failed, unmailed=unmailed)
 
 
-def _at_terminal(options: argparse.Namespace) -> Exit:
+def _nothing_is_asked(options: Options) -> str:
+    path = f", or in {options.path}" if options.path else ""
+    return f" (nothing is asked here: --name and --email say who you are{path})"
+
+
+def _at_terminal(options: Options) -> Exit:
+    profile = options.profile
+    if profile.theme == "mono":
+        os.environ["NO_COLOR"] = "1"  # how prompt-toolkit is told
     try:
-        return asyncio.run(chat(options.server, options.name, options.email, options.trust))
+        return asyncio.run(chat(options.server, profile.name, profile.email, options.trust, profile))
     except EOFError:
         return Exit.OK
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
 
 
-async def chat(server: Server, name: str, email: str, trust: str | None = None) -> Exit:
+async def chat(server: Server, name: str, email: str, trust: str | None = None, profile: Profile | None = None) -> Exit:
     """Ask, connect, chat; ask again when the server refuses what another answer may mend.
 
-    A certificate that nobody known has signed is trusted when ``trust`` names it, or the person says so.
+    A certificate that nobody known has signed is trusted when ``trust`` names it, or the person says so. How it all
+    looks and sounds is in the profile; the server, the name and the address there are passed over.
     """
     from chatmail.client import ask  # prompt-toolkit takes its time to load: only where there is a terminal
     from chatmail.client.prompt import Chat
+    from chatmail.client.screen import STYLE
     from chatmail.terminal.history import open_history
 
+    profile = profile or Profile()
+    style = {**STYLE, **profile.style}
     wrong = {"name": "", "email": ""}
     given = {"name": name, "email": email}
     questions = {"name": ask.NAME, "email": ask.EMAIL}
@@ -244,22 +228,42 @@ async def chat(server: Server, name: str, email: str, trust: str | None = None) 
             answer, mistake = ask.check(question, given[field])
             if answer is None or wrong[field]:
                 wrong[field] = wrong[field] or (mistake if given[field] else "")
-                answer = await ask.ask(question, wrong[field])
+                before = keys.last(server, given["name"] if field == "email" else "")
+                default = "" if wrong[field] else before[field == "email"]
+                answer = await ask.ask(question, wrong[field], default=default, style=style)
             given[field], wrong[field] = answer, ""
         timeline.me = given["name"]
         me = server, given["name"], given["email"]
-        face = Chat(*me, timeline, token=keys.token(*me), keep=partial(keys.keep, *me), history=history)
+
+        def keep(token: str, me: tuple[Server, str, str] = me) -> None:
+            keys.keep(*me, token)
+            keys.came_in(*me)
+
+        ignored = Ignored(server, Lines(folder / "ignored") if folder else None, ask.complain)
+        face = Chat(
+            *me,
+            timeline,
+            token=keys.token(*me),
+            keep=keep,
+            times=profile.times,
+            bell=profile.bell,
+            notice=profile.notice,
+            history=history,
+            ignored=ignored,
+            vi=profile.keys == "vi",
+            style=style,
+        )
         keys.report = face.warn
         ending = await face.run()
         if stranger := ending.stranger:
             asked = stranger.pinned is None and trust is None
-            if stranger.found != trust and not (asked and await ask.trusts(server, stranger)):
+            if stranger.found != trust and not (asked and await ask.trusts(server, stranger, style=style)):
                 return _end(_without(trust, server, ending), timeline)
             server = keys.trust(server, stranger.found)
             continue
         mend = _mended_by(ending)
         if mend is None:
-            return _end(ending, timeline)
+            return _end(_in_words(server, ending), timeline)
         wrong[mend] = ending.text
 
 
@@ -268,6 +272,11 @@ def _without(trust: str | None, server: Server, ending: Ending) -> Ending:
     if trust is None or ending.stranger is None:
         return ending
     return structs.replace(ending, text=wording.untrusted(server, structs.replace(ending.stranger, pinned=trust)))
+
+
+def _in_words(server: Server, ending: Ending) -> Ending:
+    """A refusal at the door, with what to do about it."""
+    return structs.replace(ending, text=wording.refused(server, ending.error)) if ending.error else ending
 
 
 def _mended_by(ending: Ending) -> str | None:

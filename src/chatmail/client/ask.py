@@ -1,6 +1,6 @@
 """Asking before there is a prompt: for a name, an address, and whether a certificate is trusted; until it is right."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 from prompt_toolkit import PromptSession
@@ -40,42 +40,45 @@ def check(question: Question, answer: str) -> tuple[str | None, str]:
         return None, str(mistake)
 
 
-async def ask(question: Question, wrong: str) -> str:
+async def ask(question: Question, wrong: str, *, default: str = "", style: Mapping[str, str] = screen.STYLE) -> str:
     """Ask at the terminal until the answer is right.
 
     Args:
         question: what to ask.
         wrong: what is wrong with the last answer; may be empty.
+        default: an answer that Enter takes.
+        style: what the classes look like.
 
     Raises:
         EOFError, KeyboardInterrupt: the person would rather not.
     """
-    session: PromptSession[str] = PromptSession(style=Style.from_dict(screen.STYLE))
+    session: PromptSession[str] = PromptSession(style=Style.from_dict(dict(style)))
     while True:
         if wrong:
-            complain(wrong)
+            complain(wrong, style=style)
         label = FormattedText([("class:prompt", question.label)])
-        typed = await session.prompt_async(label, handle_sigint=False, set_exception_handler=False)
+        typed = await session.prompt_async(label, default=default, handle_sigint=False, set_exception_handler=False)
+        default = ""
         answer, wrong = check(question, typed)
         if answer is not None:
             return answer
 
 
-async def trusts(server: Server, stranger: Stranger) -> bool:
+async def trusts(server: Server, stranger: Stranger, *, style: Mapping[str, str] = screen.STYLE) -> bool:
     """Ask whether an unknown certificate is trusted; raises as ``ask`` does."""
-    tell(wording.who_is_it(server, stranger))
-    return await ask(TRUST, "") == "yes"
+    tell(wording.who_is_it(server, stranger), style=style)
+    return await ask(TRUST, "", style=style) == "yes"
 
 
-def tell(text: str) -> None:
+def tell(text: str, *, style: Mapping[str, str] = screen.STYLE) -> None:
     """Say something while no prompt is there."""
-    _show(text, trouble=False)
+    _show(text, style, trouble=False)
 
 
-def complain(text: str) -> None:
+def complain(text: str, *, style: Mapping[str, str] = screen.STYLE) -> None:
     """Say what is wrong while no prompt is there."""
-    _show(text, trouble=True)
+    _show(text, style, trouble=True)
 
 
-def _show(text: str, *, trouble: bool) -> None:
-    Display(screen.STYLE, links=True).show(screen.status(text, trouble=trouble))
+def _show(text: str, style: Mapping[str, str], *, trouble: bool) -> None:
+    Display(style, links=True).show(screen.status(text, trouble=trouble))

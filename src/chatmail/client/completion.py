@@ -1,15 +1,20 @@
-"""What Tab offers: commands, and the names of those who spoke last before all others."""
+"""What Tab offers: commands, the names of those who spoke last before all others, and emoji."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 
+from msgspec import UNSET
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from chatmail.client import commands
+from chatmail.client import commands, shortcodes
+from chatmail.client.screen import IDLE_SHOWN
 from chatmail.client.timeline import Timeline
-from chatmail.terminal.text import plain, visible
+from chatmail.terminal.spans import span
+from chatmail.terminal.text import plain, shows_itself, visible
 
-_NOTIFY = ("always", "away", "never")
+_SHORTCODE = re.compile(r"(?<![\w:]):([A-Za-z0-9_+-]+)(:?)\Z")
+"""Not the one in ``10:30``."""
 
 
 class ChatCompleter(Completer):
@@ -19,29 +24,63 @@ class ChatCompleter(Completer):
         self._timeline = timeline
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Commands at the start of a line, a name after ``/dm``, and names anywhere in a text."""
+        """A command at the start, after it what it takes; names and emoji anywhere in a text."""
         del complete_event  # Tab is the only way here
         before = document.text_before_cursor
-        *words, word = before.split(" ")
-        if not words and word.startswith("/"):
-            return _matching(word, (command.name for command in commands.TABLE), " ")
-        if words == ["/dm"]:
-            return _matching(word.removeprefix("@"), self._names(), " ", at=len(word))
-        if words == ["/notify"]:
-            return _matching(word, _NOTIFY, "")
-        if not word or "\n" in word:
-            return []
+        word = re.split(r"\s", before)[-1]
+        head = before.removesuffix(word)
+        if code := _SHORTCODE.search(word):
+            return _emoji(code)
+        if not head and word.startswith("/"):
+            return _matching(word, ((command.name, command.help) for command in commands.TABLE), " ")
+        match commands.argument(head):
+            case "NAME":
+                return _matching(word.removeprefix("@"), self._people(), " ", at=len(word))
+            case "COMMAND":
+                known = ((command.name, command.help) for command in commands.TABLE)
+                return _matching(f"/{word.removeprefix('/')}", known, "", at=len(word))
+            case str(choices) if "|" in choices:
+                return _matching(word, ((choice, "") for choice in choices.split("|")), "")
         if word.startswith("@"):
-            return _matching(word, (f"@{name}" for name in self._names()), " ")
-        return _matching(word, self._names(), " " if words else ": ")
+            return _matching(word, ((f"@{name}", presence) for name, presence in self._people()), " ")
+        return _matching(word, self._people(), " " if head else ": ") if word else []
 
-    def _names(self) -> Iterator[str]:
-        """Everybody else once: the latest speakers, then those who are here."""
-        names = dict.fromkeys([*self._timeline.speakers, *sorted(self._timeline.roster, key=str.casefold)])
-        return (name for name in names if name != self._timeline.me and plain(visible(name)) == name)
+    def _people(self) -> Iterable[tuple[str, str]]:
+        return ((name, presence(name, self._timeline)) for name in people(self._timeline) if shows_itself(name))
 
 
-def _matching(word: str, candidates: Iterable[str], after: str, *, at: int | None = None) -> list[Completion]:
+def people(timeline: Timeline) -> list[str]:
+    """Everybody else to whom one may want to write, once: the latest speakers, then those who are here."""
+    names = dict.fromkeys([*timeline.speakers, *sorted(timeline.roster, key=str.casefold)])
+    names.pop(timeline.me, None)
+    return list(names)
+
+
+def presence(name: str, timeline: Timeline) -> str:
+    """Whether somebody would see at once what is said to them, in a word or two."""
+    person = timeline.roster.get(name)
+    if person is None:
+        return "not here, will be emailed" if timeline.total <= len(timeline.roster) else ""  # it may hold only some
+    if person.away is not UNSET:
+        return "away" + (f": {plain(visible(person.away))}" if person.away != commands.AWAY else "")
+    return "here" if person.idle is UNSET or person.idle < IDLE_SHOWN else f"here, idle {span(person.idle)}"
+
+
+def _emoji(code: re.Match[str]) -> list[Completion]:
+    typed, name, end = code.group(0, 1, 2)
+    found = [(name, shortcodes.table()[name])] if end and name in shortcodes.table() else []
+    offered = found if end else shortcodes.find(name)
+    return [Completion(emoji, -len(typed), display=f":{name}: {emoji}") for name, emoji in offered]
+
+
+def _matching(
+    word: str, candidates: Iterable[tuple[str, str]], after: str, *, at: int | None = None
+) -> list[Completion]:
+    """Those that begin like the word; the second of each pair tells about the first."""
     start = -len(word) if at is None else -at
     begin = word.casefold()
-    return [Completion(name + after, start, display=name) for name in candidates if name.casefold().startswith(begin)]
+    return [
+        Completion(text + after, start, display=text, display_meta=about)
+        for text, about in candidates
+        if text.casefold().startswith(begin)
+    ]

@@ -22,7 +22,7 @@ from msgspec import UNSET
 from chatmail.client.dial import dial
 from chatmail.client.heartbeat import Heartbeat
 from chatmail.client.link import Ending, Face, How, Lost, Server, State, Timing, backoff
-from chatmail.client.lookback import Found, LookBack, LookBacks, NotFound
+from chatmail.client.lookback import Asked, Found, LookBack, LookBacks, NotFound
 from chatmail.client.timeline import Kept, Timeline
 from chatmail.client.trust import UntrustedError
 from chatmail.client.wording import closed, nonsense, unreachable, untrusted, why
@@ -46,6 +46,7 @@ class Connection:
         face: where news go.
         token: what proves who we are, if anything does yet.
         keep: is given what the server gives us as a proof, each time.
+        heard: is given every frame as it came, before anything else is made of it.
         patience: seconds without a connection after which ``run`` gives up; None: never.
         rand: gives numbers from 0 to 1, for the backoff.
     """
@@ -60,6 +61,7 @@ class Connection:
         *,
         token: str | None = None,
         keep: Callable[[str], object] = lambda _: None,
+        heard: Callable[[wire.ServerFrame], object] = lambda _: None,
         patience: float | None = None,
         timing: Timing | None = None,
         rand: Callable[[], float] = random.random,
@@ -70,6 +72,8 @@ class Connection:
         """Whether frames go out at once."""
         self.look_backs = LookBacks()
         """Those without an answer yet."""
+        self.next_try: float | None = None
+        """When the next socket is tried, by the clock of the loop; None while nothing is waited for."""
         self._name = name
         self._email = email
         self._face = face
@@ -78,6 +82,7 @@ class Connection:
         self._rand = rand
         self._token = token
         self._keep = keep
+        self._heard = heard
         self._was_in = False
         self._joined_at: float | None = None
         """When the present socket, or else the last one, got its welcome."""
@@ -89,9 +94,10 @@ class Connection:
         self._sockets = 0
         self._pings = self._pongs = 0
         self._heart = Heartbeat(self._timing, 0.0)
-        self._shown = 0
+        self._shown = self._reported = 0
         self._cut: Ending | Lost | None = None
         """Why we cut the socket ourselves."""
+        self._hurried = asyncio.Event()
         self._rearm = asyncio.Event()
         self._pulse = asyncio.Event()
 
@@ -118,7 +124,7 @@ class Connection:
             self._write(frame)
         return frame
 
-    def ask(self, what: wire.Who | LookBack) -> bool:
+    def ask(self, what: wire.Who | wire.Whois | Asked | LookBack) -> bool:
         """Ask something that means nothing later; False: there is no connection now."""
         if self.joined:
             self._write(self.look_backs.begin(what) if isinstance(what, LookBack) else what)
@@ -136,10 +142,16 @@ class Connection:
         self._leaving = True
         grace = self._timing.leave if self.joined else 0.0
         if self.joined:
+            if self._shown != self._reported:
+                self._ping()  # the next start shall know what was new
             self._write(wire.Leave())
             self.joined = False
         if self._scope and self._scope.when() is None:
             self._scope.reschedule(_now() + grace)
+
+    def hurry(self) -> None:
+        """Wait no longer for the next try: somebody has something to say."""
+        self._hurried.set()
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait until something that depends on what arrives has become true."""
@@ -189,7 +201,16 @@ class Connection:
             for answer in self.look_backs.lose():
                 self._face.found(answer)
             self._pulse.set()
-            await asyncio.sleep(wait)
+            await self._rest(wait)
+
+    async def _rest(self, wait: float) -> None:
+        """Wait for the next try, unless somebody is in a hurry."""
+        self._hurried.clear()
+        self.next_try = _now() + wait
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self.next_try):
+                await self._hurried.wait()
+        self.next_try = None
 
     async def _socket(self) -> Ending | Lost:
         """Everything from connecting to the end of one socket."""
@@ -237,6 +258,7 @@ class Connection:
 
     def _ping(self) -> None:
         self._write(wire.Ping(seq=self._shown or UNSET))
+        self._reported = self._shown
         self._pings += 1
         self._heart.pinged(_now())
         self._rearm.set()
@@ -260,6 +282,7 @@ class Connection:
             for frame in decoder.feed(data):
                 if isinstance(frame, wire.WireError):
                     return Lost(nonsense(self.server, frame, None if self.joined else first))
+                self._heard(frame)
                 outcome = self._inside(frame) if self.joined or self._leaving else self._outside(frame, tasks)
                 if outcome:
                     return outcome
@@ -273,7 +296,7 @@ class Connection:
                 self._keep(token)
                 self._joined_at = _now()
                 if frame.epoch != self.timeline.epoch:
-                    self._shown = 0
+                    self._shown = self._reported = 0
                 self._challenge = None
                 self._was_in = self.joined = True
                 self._rearm.set()

@@ -1,4 +1,4 @@
-"""Whom we trust and what proves who we are, kept from one start to the next."""
+"""Whom we trust, what proves who we are, and who we were, kept from one start to the next."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from chatmail.client.last import last_of, with_last
 from chatmail.client.link import Server
 from chatmail.client.state import Lines, lament
 from chatmail.client.tokens import token_of, with_token
@@ -13,7 +14,7 @@ from chatmail.client.trust import pin_of, with_pin
 
 
 class Keys:
-    """The files ``known_servers`` and ``tokens``.
+    """The files ``known_servers``, ``tokens`` and ``last``.
 
     Nothing here raises anything: what can't be kept is not, and that is told once.
 
@@ -26,6 +27,7 @@ class Keys:
         self.report = report
         self._pins = Lines(folder / "known_servers") if folder else None
         self._tokens = Lines(folder / "tokens") if folder else None
+        self._last = Lines(folder / "last") if folder else None
         self._told = False
 
     def pinned(self, server: Server) -> Server:
@@ -44,6 +46,14 @@ class Keys:
     def keep(self, server: Server, name: str, email: str, token: str) -> None:
         """Keep what the server gave us as a proof."""
         self._change(self._tokens, partial(with_token, server, name, email, token))
+
+    def last(self, server: Server, name: str = "") -> tuple[str, str]:
+        """The name and the address with which somebody last came in there, under this name or any; may be empty."""
+        return last_of(server, self._read(self._last), name)
+
+    def came_in(self, server: Server, name: str, email: str) -> None:
+        """Offer these next time."""
+        self._change(self._last, partial(with_last, server, name, email))
 
     def _read(self, file: Lines | None) -> list[str]:
         try:

@@ -18,10 +18,14 @@ Asked = wire.History | wire.Search
 
 
 class LookBack(Struct, frozen=True):
-    """What somebody wants to see again: the last ``count`` things said, or (``words``) those that hold all of these."""
+    """What somebody wants to see again: the last ``count`` things said, or (``words``) those that hold all of these.
+
+    ``before``: only what has a lower number than this.
+    """
 
     count: int = wire.COUNT
     words: str | None = None
+    before: int | UnsetType = UNSET
 
 
 class Found(Struct, frozen=True):
@@ -89,7 +93,7 @@ class _Pages:
 
     @property
     def _before(self) -> int | UnsetType:
-        return self._entries[0].seq if self._entries else UNSET
+        return self._entries[0].seq if self._entries else self._wanted.before
 
     def next(self) -> Asked:
         """What to send for the next page."""

@@ -2,7 +2,7 @@
 
 Each line begins so that nobody can write one that looks the same. After the time comes
 
-    ``John: ``                  what John said to everybody
+    ``John: ``                  what John said to everybody; ``you: `` for what I said
     ``* John ``                 what John does (``/me``)
     ``John → you (direct): ``   what John said to me alone
     ``+ John`` / ``- John``     he came, he left
@@ -13,28 +13,25 @@ has no way to begin a line (see ``terminal.text``). ``plain`` gives the same lin
 """
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
-from zlib import crc32
+from datetime import date
 
+from msgspec import UNSET
+
+from chatmail.client import commands
+from chatmail.client.entry import LOOK, PALETTE, Look, clock, draw_entry, draw_name, name_style
 from chatmail.client.lookback import HISTORY_MAX, Found
-from chatmail.client.timeline import mention_of
 from chatmail.core import wire
+from chatmail.terminal.spans import span
 from chatmail.terminal.text import CONTINUED, Fragments, paragraph, plain, visible
 
-__all__ = ["STYLE", "Days", "clock", "draw", "look_back", "name_style", "plain", "status"]
+__all__ = ["PALETTE", "STYLE", "Days", "Look", "clock", "draw", "look_back", "name_style", "plain", "status"]
 
-ACTION = "/me "
-"""A message that begins so is drawn as an action."""
+IDLE_SHOWN = 60
+"""Who has been silent for less than so many seconds is not called idle."""
 LISTED_MAX = 12
 """So many names are spelled out in one sentence."""
 QUOTED_MAX = 60
 """So many characters of an own line are quoted when it was refused."""
-
-PALETTE = (
-    "#008700", "#008787", "#0087d7", "#5f5fff", "#5f8700", "#875fd7",
-    "#878700", "#af5f00", "#af5faf", "#d700af", "#d75f00", "#d75f5f",
-)  # fmt: skip
-"""Colours of names: readable on black and on white alike (contrast at least 3.5 to both, WCAG 2.2)."""
 
 STYLE = {
     "time": "#808080",
@@ -45,6 +42,7 @@ STYLE = {
     "mention": "bold reverse",
     "action": "italic",
     "presence": "#808080",
+    "marker": "bold #af5f00",
     "notice": "bold #d75f00",
     "status": "#808080",
     "trouble": "bold #d75f5f",
@@ -55,32 +53,18 @@ STYLE = {
 """What the classes look like, in prompt-toolkit's words."""
 
 
-def name_style(name: str) -> str:
-    """The name's colour: the same in every session and every process."""
-    return f"bold {PALETTE[crc32(name.casefold().encode('utf-8', 'replace')) % len(PALETTE)]}"
-
-
-def draw(frame: wire.ServerFrame, *, me: str, answered: wire.Frame | None = None) -> Fragments:
+def draw(frame: wire.ServerFrame, *, me: str, answered: wire.Frame | None = None, look: Look = LOOK) -> Fragments:
     """One frame as formatted text, without a newline at its end; nothing for a frame that says nothing to people.
 
     Args:
         frame: what the server sent.
         me: the name under which this client is in.
         answered: our own frame that an ``error`` or an ``ack`` answers.
+        look: how times and own messages look.
     """
     match frame:
-        case wire.Message():
-            return _said(frame, me)
-        case wire.Direct():
-            return _direct(frame, me)
-        case wire.Notice():
-            return [*_time(frame.time), ("class:notice", "!! notice: "), *paragraph(frame.text, "class:notice")]
-        case wire.Joined():
-            return [*_time(frame.time), ("class:presence", "+ "), *_name(frame.name, me), ("class:presence", " joined")]
-        case wire.Left():
-            reason = _in_brackets(frame.reason if frame.reason != "left" else "", "class:presence")
-            left = ("class:presence", " left")
-            return [*_time(frame.time), ("class:presence", "- "), *_name(frame.name, me), left, *reason]
+        case wire.Message() | wire.Direct() | wire.Notice() | wire.Joined() | wire.Left():
+            return draw_entry(frame, me, look)
         case wire.Welcome():
             return _welcome(frame)
         case wire.Challenge():
@@ -93,6 +77,8 @@ def draw(frame: wire.ServerFrame, *, me: str, answered: wire.Frame | None = None
             return _receipt(frame)
         case wire.People():
             return _people(frame, me)
+        case wire.Profile():
+            return _profile(frame, me)
         case wire.Gap():
             were = "message was" if frame.missed == 1 else "messages were"
             return [("class:trouble", f"-- {frame.missed:,} {were} missed: this connection was too far behind")]
@@ -108,14 +94,6 @@ def status(text: str, *, trouble: bool = False) -> Fragments:
     """A line about the client's own business; it may quote others, so it is made harmless as well."""
     style = "class:trouble" if trouble else "class:status"
     return [(style, "-- "), *paragraph(text, style)]
-
-
-def clock(time: datetime, form: str = "%H:%M") -> str:
-    """The local time of a moment; its UTC time where the calendar ends."""
-    try:
-        return time.astimezone().strftime(form)
-    except (OverflowError, ValueError, OSError):
-        return time.astimezone(UTC).strftime(form)
 
 
 class Days:
@@ -136,12 +114,12 @@ class Days:
         return [] if day == self._day else status(clock(frame.time, "%A, %Y-%m-%d"))
 
 
-def look_back(found: Found, *, me: str, today: date) -> list[Fragments]:
+def look_back(found: Found, *, me: str, today: date, look: Look = LOOK) -> list[Fragments]:
     """What was looked for, between a line that says what it is and one that says where it ends."""
     days = Days(today)
     lines = [status(_head(found))]
     for entry in found.entries:
-        lines += filter(None, (days.before(entry), draw(entry, me=me)))
+        lines += filter(None, (days.before(entry), draw_entry(entry, me, look)))
     if found.entries:
         lines.append(status(_end(found)))
     return lines
@@ -169,38 +147,10 @@ def _end(found: Found) -> str:
     return f"end of the look back; /history {min(2 * count, HISTORY_MAX)} shows more"
 
 
-def _time(time: datetime) -> Fragments:
-    return [("class:time", f"{clock(time)} ")]
-
-
-def _name(name: str, me: str) -> Fragments:
-    return visible(name, "class:own" if name == me else name_style(name))
-
-
-def _in_brackets(text: str, style: str) -> Fragments:
-    return [(style, " ("), *visible(text, style), (style, ")")] if text else []
-
-
-def _said(frame: wire.Message, me: str) -> Fragments:
-    mention = None if frame.sender == me else mention_of(me)
-    if frame.text.startswith(ACTION):
-        does = paragraph(frame.text.removeprefix(ACTION), "class:action", mention)
-        return [*_time(frame.time), ("class:action", "* "), *_name(frame.sender, me), ("", " "), *does]
-    return [*_time(frame.time), *_name(frame.sender, me), ("", ": "), *paragraph(frame.text, "", mention)]
-
-
-def _direct(frame: wire.Direct, me: str) -> Fragments:
-    def person(name: str) -> Fragments:
-        return [("class:own", "you")] if name == me else _name(name, me)
-
-    head = [*_time(frame.time), *person(frame.sender), ("class:direct", " → "), *person(frame.to)]
-    return [*head, ("class:direct", " (direct): "), *paragraph(frame.text)]
-
-
 def _welcome(frame: wire.Welcome) -> Fragments:
     again = "you are back as " if frame.resumed else "you are in as "
     others = [person.name for person in frame.people if person.name != frame.name]
-    line: Fragments = [("class:status", f"-- {again}"), *_name(frame.name, frame.name)]
+    line: Fragments = [("class:status", f"-- {again}"), *draw_name(frame.name, frame.name)]
     if frame.resumed:
         return line
     line.append(("class:status", ", with " if others else ", nobody else is here yet"))
@@ -209,7 +159,7 @@ def _welcome(frame: wire.Welcome) -> Fragments:
     for number, name in enumerate(listed):
         last = number == len(listed) - 1 and more <= 0
         between = "" if not number else " and " if last else ", "
-        line += [("class:status", between), *_name(name, frame.name)]
+        line += [("class:status", between), *draw_name(name, frame.name)]
     if others and more > 0:
         line.append(("class:status", f" and {more:,} more"))
     if frame.notify != "always":
@@ -228,6 +178,8 @@ def _done(answered: wire.Frame | None) -> Fragments:
             return status("direct messages to you are sent by email while you are away")
         case wire.Notify(when="never"):
             return status("direct messages to you are never sent by email")
+        case wire.Away(reason=commands.AWAY):
+            return status("you are away")
         case wire.Away(reason=str(reason)):
             return status(f"you are away: {reason}")
         case wire.Away():
@@ -266,15 +218,33 @@ def _people(frame: wire.People, me: str) -> Fragments:
     for person in frame.people:
         pad = " " * (width - len(plain(visible(person.name))))
         since = f"{pad}  since {clock(person.since, '%Y-%m-%d %H:%M')}"
-        table += [("", "\n"), ("class:continued", CONTINUED), *_name(person.name, me), ("class:time", since)]
-        if person.away:
-            table += [("class:status", "  away: "), *visible(person.away, "class:status")]
+        table += [("", "\n"), ("class:continued", CONTINUED), *draw_name(person.name, me), ("class:time", since)]
+        table += visible(_state(person), "class:status")
         if person.name == me:
             table.append(("class:status", "  (you)"))
     if frame.total > len(frame.people):
         more = f"and {frame.total - len(frame.people):,} more"
         table += [("", "\n"), ("class:continued", CONTINUED), ("class:status", more)]
     return table
+
+
+def _state(person: wire.Person | wire.Profile) -> str:
+    """Whether somebody who is here says or does anything."""
+    idle = f"  idle {span(person.idle)}" if person.idle is not UNSET and person.idle >= IDLE_SHOWN else ""
+    if person.away is UNSET:
+        return idle
+    return f"{idle}  away" + (f": {person.away}" if person.away != commands.AWAY else "")
+
+
+_MAILED = {"always": "always", "away": "while they are away", "never": "never"}
+
+
+def _profile(frame: wire.Profile, me: str) -> Fragments:
+    is_here = ", not here now"
+    if frame.since is not UNSET:
+        is_here = f", here since {clock(frame.since, '%Y-%m-%d %H:%M')}{_state(frame)}".replace("  ", ", ")
+    mailed = f"; direct messages also go out by email: {_MAILED[frame.mailed]}"
+    return [("class:status", "-- "), *draw_name(frame.name, me), *visible(f"{is_here}{mailed}", "class:status")]
 
 
 def _refused(frame: wire.Error, answered: wire.Frame | None) -> Fragments:

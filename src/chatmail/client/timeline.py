@@ -9,6 +9,7 @@ sent again under the same id after every reconnect, whatever happened to the epo
 """
 
 import re
+from collections.abc import Container
 from functools import lru_cache
 
 from msgspec import UNSET, Struct, structs
@@ -24,13 +25,14 @@ SPEAKERS_MAX = 100
 class News(Struct, frozen=True):
     """A frame that is worth showing.
 
-    ``answered`` is our own frame that it settles, ``fresh`` says that it is no history, ``ring`` that the person
-    should look up.
+    ``answered`` is our own frame that it settles, ``fresh`` says that it is no history, ``missed`` that others said it
+    while the person was not connected, ``ring`` that the person should look up.
     """
 
     frame: wire.ServerFrame
     answered: Kept | None = None
     fresh: bool = True
+    missed: bool = False
     ring: bool = False
 
 
@@ -50,6 +52,8 @@ class Timeline:
 
     def __init__(self, me: str, prefix: str) -> None:
         self.me = me
+        self.ignored: Container[str] = frozenset()
+        """Whose lines are not shown."""
         self.epoch: str | None = None
         self.seq = 0
         """The last number that was seen."""
@@ -60,6 +64,8 @@ class Timeline:
         self.unread = 0
         """What others said since ``mark_read``."""
         self.unread_direct = 0
+        self.marked = False
+        """Whether there is a marker before what is unread."""
         self.unconfirmed: dict[str, Kept] = {}
         """Own frames without an answer yet, by id, in the order in which they were typed."""
         self.speakers: list[str] = []
@@ -70,8 +76,10 @@ class Timeline:
         """Whether ``partner`` wrote to us (which is stronger) or we to them."""
         self._prefix = prefix
         self._count = 0
-        self._base = 0
+        self.base = 0
         """The number up to which entries are history, the roster includes them."""
+        self.after: int | None = None
+        """The number up to which the person had seen what is history; None: nobody knows."""
         self._catching_up = False
 
     @property
@@ -85,10 +93,13 @@ class Timeline:
         return [frame for frame in self.unconfirmed.values() if isinstance(frame, wire.Say | wire.Dm)]
 
     def keep(self, frame: Kept) -> Kept:
-        """Give an own frame its id and keep it until it is answered; the result is what to send."""
-        self._count += 1
-        id = f"{self._prefix}-{self._count}"
-        frame = structs.replace(frame, id=id)
+        """Give an own frame an id, unless it has one, and keep it until it is answered; the result is what to send."""
+        if isinstance(frame.id, str):
+            id = frame.id
+        else:
+            self._count += 1
+            id = f"{self._prefix}-{self._count}"
+            frame = structs.replace(frame, id=id)
         self.unconfirmed[id] = frame
         if isinstance(frame, wire.Dm) and not self._answers:
             self.partner = frame.to
@@ -102,6 +113,7 @@ class Timeline:
     def mark_read(self) -> None:
         """The person has looked: nothing is unread."""
         self.unread = self.unread_direct = 0
+        self.marked = False
 
     def receive(self, frame: wire.ServerFrame) -> News | None:
         """Take in one frame; what of it is to be shown, if anything."""
@@ -126,7 +138,9 @@ class Timeline:
             self.epoch = frame.epoch
             self.seq = 0
         self.me = frame.name
-        self._base = frame.seq
+        self.base = frame.seq
+        # The server's number is behind ours when the connection broke before we could report what was shown.
+        self.after = max(self.seq, frame.seen) if frame.seen is not UNSET else self.seq or None
         self._catching_up = frame.resumed
         self._people(frame.people, frame.total)
 
@@ -141,22 +155,27 @@ class Timeline:
         if frame.seq <= self.seq:
             return None
         self.seq = frame.seq
-        live = frame.seq > self._base
+        live = frame.seq > self.base
         match frame:
             case wire.Joined():
                 return self._joined(frame, live=live)
             case wire.Left():
                 return self._left(frame, live=live)
+            case wire.Message() | wire.Direct() if frame.sender in self.ignored:
+                return None
             case wire.Message() | wire.Direct():
                 return self._said(frame, answered, fresh=live or self._catching_up)
             case wire.Notice():
-                return News(frame, fresh=live or self._catching_up)
+                return News(frame, fresh=live or self._catching_up, missed=self._is_missed(frame.seq))
+
+    def _is_missed(self, seq: int) -> bool:
+        return self.after is not None and self.after < seq <= self.base
 
     def _joined(self, frame: wire.Joined, *, live: bool) -> News | None:
         if live:
             self.total += frame.name not in self.roster
             self.roster[frame.name] = wire.Person(name=frame.name, since=frame.time)
-        return None if frame.name == self.me else News(frame, fresh=live)
+        return News(frame, fresh=live)
 
     def _left(self, frame: wire.Left, *, live: bool) -> News | None:
         if live and frame.name in self.roster:
@@ -164,7 +183,7 @@ class Timeline:
             self.total -= 1
         elif live and self.total > len(self.roster):
             self.total -= 1  # one of those that the list had no room for
-        return None if frame.name == self.me else News(frame, fresh=live)
+        return News(frame, fresh=live)
 
     def _said(self, frame: wire.Message | wire.Direct, answered: Kept | None, *, fresh: bool) -> News:
         direct = isinstance(frame, wire.Direct)
@@ -181,7 +200,8 @@ class Timeline:
             self._answers = True
         self.unread += fresh
         self.unread_direct += fresh and direct
-        return News(frame, fresh=fresh, ring=fresh and (direct or bool(mention_of(self.me).search(frame.text))))
+        ring = fresh and (direct or bool(mention_of(self.me).search(frame.text)))
+        return News(frame, fresh=fresh, missed=self._is_missed(frame.seq), ring=ring)
 
     def _ack(self, frame: wire.Ack) -> News | None:
         answered = self._settle(frame.id)

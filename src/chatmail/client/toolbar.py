@@ -1,20 +1,44 @@
-"""The line below the input line: how the connection is, what waits, who, where. Pure."""
+"""What stands around the input line: above it own lines that are not confirmed yet, below it how things are. Pure."""
+
+from collections.abc import Sequence
+from math import ceil
 
 from prompt_toolkit.utils import get_cwidth
 
 from chatmail.client.connection import Connection
 from chatmail.client.link import State
 from chatmail.client.timeline import Timeline
+from chatmail.core import wire
 from chatmail.terminal.text import Fragments, plain, visible, wrap
 
+WAITING_MAX = 3
+"""So many unconfirmed lines are shown, the latest; older ones are counted."""
+COUNTED = wire.TEXT_MAX * 9 // 10
+"""Of a text with more characters than this it is told how many it has."""
 
-def draw(timeline: Timeline, connection: Connection, state: State, wrong: str, columns: int) -> Fragments:
-    """What tells most comes first, for narrow screens (``columns`` cells).
 
-    What is ``wrong`` with the line that is being typed stands above, in rows of its own.
+def draw(
+    timeline: Timeline,
+    connection: Connection,
+    state: State,
+    wrong: str,
+    columns: int,
+    now: float,
+    typed: str = "",
+) -> Fragments:
+    """What tells most comes first, for narrow screens (``columns`` cells); ``now`` is the time of the loop's clock.
+
+    What is ``wrong`` with the line that is being typed stands above, in rows of its own; ``typed`` is the text that it
+    would say.
     """
     calm = "class:toolbar" if state is State.JOINED else "class:toolbar.trouble"
-    parts: list[tuple[str, str]] = [(calm, state.value)]
+    how = state.value
+    if connection.next_try is not None:
+        how += f" in {max(1, ceil(connection.next_try - now))} s (Enter: now)"
+    parts: list[tuple[str, str]] = [(calm, how)]
+    if len(typed) > COUNTED:
+        fits = "class:toolbar" if len(typed) <= wire.TEXT_MAX else "class:toolbar.trouble"
+        parts.append((fits, f"{len(typed):,} of {wire.TEXT_MAX:,}"))
     if waiting := len(timeline.unsaid):
         parts.append(("class:toolbar.trouble", f"{waiting} unconfirmed"))
     if connection.look_backs:
@@ -35,3 +59,21 @@ def draw(timeline: Timeline, connection: Connection, state: State, wrong: str, c
     for number, part in enumerate(parts):
         line += [("", " · " if number else ""), part]
     return line
+
+
+def unconfirmed(lines: Sequence[wire.Say | wire.Dm], columns: int) -> Fragments:
+    """Own lines that wait for the server, each in one row, oldest first."""
+    rows = [f"  and {len(lines) - WAITING_MAX:,} more before"] if len(lines) > WAITING_MAX else []
+    for line in lines[-WAITING_MAX:]:
+        to = f"→ {plain(visible(line.to))}: " if isinstance(line, wire.Dm) else ""
+        rows.append(f"… {to}{plain(visible(line.text[:columns]))}")
+    return [("class:status", "".join(f"{_clip(row, columns)}\n" for row in rows))]
+
+
+def _clip(row: str, columns: int) -> str:
+    """As much of a row as fits, without the last column: there some terminals break the line."""
+    if get_cwidth(row) < columns:
+        return row
+    while get_cwidth(row) > columns - 2:
+        row = row[:-1]
+    return f"{row}…"

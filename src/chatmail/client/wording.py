@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 
+import chatmail
 from chatmail.client.link import Server
 from chatmail.client.trust import NoTlsError, Stranger, in_rows
 from chatmail.core import wire
@@ -32,8 +33,7 @@ def why(error: OSError) -> str:
         case ssl.SSLError():
             what = getattr(error, "reason", None) or str(error)  # those that Python itself raises have none
             return f"its TLS does not fit ours ({what.replace('_', ' ').lower()})"
-    # asyncio joins the errors of several addresses of one host into one text without a number.
-    if error.errno == errno.ECONNREFUSED or os.strerror(errno.ECONNREFUSED) in str(error):
+    if _is_refusal(error):
         return "nothing listens there (is the server running?)"
     return (error.strerror or str(error) or type(error).__name__).lower()
 
@@ -41,13 +41,30 @@ def why(error: OSError) -> str:
 def unreachable(server: Server, error: OSError) -> str:
     """What to say about a server to which there is no connection."""
     if not isinstance(error, NoTlsError):
-        return f"can't reach {server}: {why(error)}"
+        return f"can't reach {server}: {why(error)}{_hint(server, error)}"
     if server.loopback:
         return f"can't reach {server}: it speaks no TLS; without --tls, nothing is encrypted"
     return (
         f"can't reach {server}: it speaks no TLS; perhaps it was never set up there, perhaps somebody in between "
         "prevents it; --no-tls goes on without, and everybody on the way can read all"
     )
+
+
+def _hint(server: Server, error: OSError) -> str:
+    """What to do about it, where that is not plain."""
+    match error:
+        case socket.gaierror():
+            return "; see whether the name is right"
+        case TimeoutError():
+            return "; the server is down, or a firewall is in between: ask the operator"
+    if _is_refusal(error):
+        return "; chatmail-server starts one on this machine" if server.loopback else "; see whether the port is right"
+    return ""
+
+
+def _is_refusal(error: OSError) -> bool:
+    # asyncio joins the errors of several addresses of one host into one text without a number.
+    return error.errno == errno.ECONNREFUSED or os.strerror(errno.ECONNREFUSED) in str(error)
 
 
 def closed(server: Server, first: bytes) -> str:
@@ -58,6 +75,20 @@ def closed(server: Server, first: bytes) -> str:
         return f"{server} closed the connection"
     hint = "" if server.tls else f" If it speaks TLS, {_how_to_tls(server)}."
     return f"{server} closed the connection without a word; is a chatmail server there?{hint}"
+
+
+def refused(server: Server, error: wire.Error) -> str:
+    """What to say about a server that did not let us in; mostly it has said itself what to do."""
+    match error.code:
+        case wire.Code.UNSUPPORTED:
+            return (
+                f"{server} speaks another version of the protocol than this chatmail {chatmail.__version__} "
+                f"({error.text}); ask the operator which version is right there, and install that one"
+            )
+        case wire.Code.BANNED | wire.Code.SERVER_FULL | wire.Code.UNAVAILABLE:
+            return f"{server} does not let you in: {error.text}"
+        case _:
+            return error.text or error.code
 
 
 def _how_to_tls(server: Server) -> str:
@@ -97,7 +128,10 @@ def untrusted(server: Server, stranger: Stranger) -> str:
 def nonsense(server: Server, error: wire.WireError, first: bytes | None) -> str:
     """What to say about a line that is no frame; ``first`` is how the other end began, if it never was a server."""
     if first is None or first.lstrip().startswith(b"{"):
-        return f"{server} sent something that this client does not understand: {error.text}"
+        return (
+            f"{server} sent something that this chatmail {chatmail.__version__} does not understand: {error.text}; "
+            "if the server is newer, install its version here"
+        )
     line = first.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     shown = plain(visible(line[:QUOTED_MAX])) + ("…" if len(line) > QUOTED_MAX else "")
     return f"{server} is no chatmail server; it said: {shown}"

@@ -1,7 +1,7 @@
 """Who is known here: accounts by name, and the tokens that prove whose they are.
 
-A name belongs to the address that first took it. Names are compared folded (NFKC and casefold); one whose look-alike
-skeleton (UTS 39) is taken cannot be taken either.
+A name belongs to the address that first took it. Names are compared folded (NFKC and casefold); one that looks like
+one that is taken (UTS 39) cannot be taken either.
 """
 
 import hmac
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from msgspec import UNSET, UnsetType
 
-from chatmail.core.names import NAME_MAX, closest, fold, same_email, skeleton
+from chatmail.core.names import NAME_MAX, alike, closest, fold, same_email, skeleton
 from chatmail.core.records import Account
 from chatmail.core.wire import Code, Refused
 
@@ -32,7 +32,8 @@ class Accounts:
         self._next_id = next_id
         self._by_id: dict[int, Account] = {}
         self._by_name: dict[str, Account] = {}
-        self._by_skeleton: dict[str, str] = {}  # skeleton -> the name that has it, taken or being taken
+        # skeleton -> the names that have it, taken or being taken, by their folds
+        self._by_skeleton: dict[str, dict[str, str]] = {}
         for account in accounts:
             self.add(account)
 
@@ -65,23 +66,27 @@ class Accounts:
 
     def taken_by(self, name: str) -> str | None:
         """The name that stands in the way of a new account of this name: the same, or one that looks like it."""
-        return self._by_skeleton.get(skeleton(name))
+        near = self._by_skeleton.get(skeleton(name), {})
+        return near.get(fold(name)) or next((other for other in near.values() if alike(name, other)), None)
 
     def reserve(self, name: str) -> int:
         """Hold a free name until ``add`` or ``release``, and give out an id for it."""
-        self._by_skeleton[skeleton(name)] = name
+        self._take(name)
         self._next_id += 1
         return self._next_id - 1
 
     def release(self, name: str) -> None:
         """The name is free again after all."""
-        del self._by_skeleton[skeleton(name)]
+        near = self._by_skeleton[skeleton(name)]
+        del near[fold(name)]
+        if not near:
+            del self._by_skeleton[skeleton(name)]
 
     def add(self, account: Account) -> None:
         """Take in an account that is in the store."""
         self._by_id[account.id] = account
         self._by_name[fold(account.name)] = account
-        self._by_skeleton[skeleton(account.name)] = account.name
+        self._take(account.name)
 
     def forget(self, account: Account) -> None:
         """Let go of an account, if that was not done yet: its name is free, its token void."""
@@ -89,6 +94,9 @@ class Accounts:
             return
         del self._by_name[fold(account.name)]
         self.release(account.name)
+
+    def _take(self, name: str) -> None:
+        self._by_skeleton.setdefault(skeleton(name), {})[fold(name)] = name
 
     def of(self, what: str) -> list[Account]:
         """The accounts with this address, or the one with this name."""

@@ -1,13 +1,11 @@
 """Verification: a six-digit code goes to an address, and whoever has it reads that address's mail."""
 
 import hmac
-from collections import deque
 from random import Random
 
+from chatmail.core.hourly import Hourly
 from chatmail.core.names import same_email
 from chatmail.core.wire import Join
-
-HOUR = 3_600.0
 
 
 class Challenge:
@@ -45,19 +43,14 @@ class Codes:
         self._random = random
         self._life = life
         self._tries = tries
-        self._per_hour = per_hour
-        self._per_host = per_host
-        self._given: dict[str, deque[float]] = {}
+        self._addresses = Hourly(per_hour)
+        self._hosts = Hourly(per_host)
 
     def issue(self, join: Join, email: str, host: str, now: float) -> Challenge | None:
         """A new code for this join, None when the address, or the host that asks, has had enough within the hour."""
-        for key in [key for key, times in self._given.items() if times[-1] <= now - HOUR]:
-            del self._given[key]
-        limits = ((same_email(email), self._per_hour), (host, self._per_host))
-        for key, limit in limits:
-            given = self._given.get(key)
-            if given is not None and len(given) == limit and given[0] > now - HOUR:
-                return None
-        for key, limit in limits:
-            self._given.setdefault(key, deque(maxlen=limit)).append(now)
+        address = same_email(email)
+        if self._addresses.is_spent(address, now) or self._hosts.is_spent(host, now):
+            return None
+        self._addresses.count(address, now)
+        self._hosts.count(host, now)
         return Challenge(join, f"{self._random.randrange(10**6):06}", now + self._life, self._tries)

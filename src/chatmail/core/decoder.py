@@ -109,7 +109,7 @@ class Decoder(Generic[F]):
             return WireError(Code.BAD_FRAME, "this line is no JSON object; a frame is one, with a type")
         except (msgspec.DecodeError, RecursionError):
             head = _Head()  # wrong further on as well: the first mistake is told
-        id = head.id if isinstance(head.id, str) and len(head.id) <= ID_MAX else UNSET
+        id = head.id if isinstance(head.id, str) and _unfit_id(head.id) is None else UNSET
         if isinstance(head.type, str) and str(error).endswith("`$.type`"):
             known = f"{head.type[:40]!r} is no type of frame that this end knows"
             return WireError(Code.UNSUPPORTED, known, id=id, field="type")
@@ -122,11 +122,8 @@ class Decoder(Generic[F]):
 def _unfit(frame: Any) -> WireError | None:
     """What is wrong with the values of a client's well-formed frame: lengths, empty texts, NUL."""
     id = getattr(frame, "id", UNSET)
-    if id is not UNSET and len(id) > ID_MAX:
-        text = f"this id has {len(id)} characters; at most {ID_MAX} are allowed"
-        return WireError(Code.BAD_FRAME, text, field="id")
-    if id is not UNSET and "\0" in id:
-        return WireError(Code.BAD_FRAME, "this id holds a NUL character", field="id")
+    if id is not UNSET and (unfit := _unfit_id(id)):
+        return unfit
     match frame:
         case Say(text=text) | Dm(text=text):
             return unfit_text(text, TEXT_MAX, "text", id)
@@ -137,4 +134,14 @@ def _unfit(frame: Any) -> WireError | None:
         case Join(version=version) if version != VERSION:
             text = f"version {version} of the protocol is not spoken here, only version {VERSION}"
             return WireError(Code.UNSUPPORTED, text, field="version")
+    return None
+
+
+def _unfit_id(id: str) -> WireError | None:
+    """What is wrong with an id: an answer could not carry it."""
+    if len(id) > ID_MAX:
+        text = f"this id has {len(id)} characters; at most {ID_MAX} are allowed"
+        return WireError(Code.BAD_FRAME, text, field="id")
+    if "\0" in id:
+        return WireError(Code.BAD_FRAME, "this id holds a NUL character", field="id")
     return None

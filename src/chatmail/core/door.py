@@ -14,6 +14,7 @@ from chatmail.core.accounts import Accounts
 from chatmail.core.bans import Bans
 from chatmail.core.codes import Challenge, Codes
 from chatmail.core.hosts import is_loopback, origin_of
+from chatmail.core.hourly import Hourly
 from chatmail.core.limits import Limits
 from chatmail.core.names import BadEmail, BadName, check_email, check_name, same_email
 from chatmail.core.records import Account, Ban
@@ -49,38 +50,58 @@ class Door:
             per_hour=limits.codes_per_hour,
             per_host=limits.codes_per_host,
         )
+        self._named = Hourly(limits.names_per_ip)
         self._connected = 0
         self._outside: Counter[str] = Counter()  # origins of connections that have not joined
         self._inside: Counter[str] = Counter()
 
     def knock(self, host: str, now: float) -> None:
         """A connection from this host; raises Refused where there is no room, or the host is banned."""
+        refused = self.refusal(host, now)
+        if refused is not None:
+            raise refused
+        self._connected += 1
+        self._outside[origin_of(host)] += 1
+
+    def refusal(self, host: str, now: float) -> Refused | None:
+        """Why there can be no connection from this host, None where there can."""
         limits = self.limits
         ban = self.bans.find(now, host)
         if ban is not None:
-            raise Refused(Code.BANNED, _banned(host, ban), final=True)
+            return Refused(Code.BANNED, _banned(host, ban), final=True)
         if self._connected >= limits.max_clients:
             text = f"this server is full: {limits.max_clients:,} people are connected; try again later"
-            raise Refused(Code.SERVER_FULL, text, final=True)
+            return Refused(Code.SERVER_FULL, text, final=True)
         origin = origin_of(host)
         if self._outside[origin] >= limits.unjoined_per_ip and not is_loopback(host):
             text = (
                 f"{limits.unjoined_per_ip} connections from {origin} have not joined yet; let those join or end first"
             )
-            raise Refused(Code.SERVER_FULL, text, final=True)
-        self._connected += 1
-        self._outside[origin] += 1
+            return Refused(Code.SERVER_FULL, text, final=True)
+        return None
 
-    def enter(self, host: str) -> None:
-        """A connection of this host has joined."""
-        origin = origin_of(host)
+    def enter(self, session: Session) -> None:
+        """A join of this connection is with the store: from now on it counts as one that is inside."""
+        session.inside = True
+        origin = origin_of(session.host)
         self._less(self._outside, origin)
         self._inside[origin] += 1
 
-    def depart(self, host: str, *, joined: bool) -> None:
-        """A connection of this host has ended."""
+    def name(self, host: str, now: float) -> None:
+        """Somebody at this host takes a new name."""
+        self._named.count(origin_of(host), now)
+
+    def turn_back(self, session: Session) -> None:
+        """The store did not take that join."""
+        session.inside = False
+        origin = origin_of(session.host)
+        self._less(self._inside, origin)
+        self._outside[origin] += 1
+
+    def depart(self, session: Session) -> None:
+        """A connection has ended."""
         self._connected -= 1
-        self._less(self._inside if joined else self._outside, origin_of(host))
+        self._less(self._inside if session.inside else self._outside, origin_of(session.host))
 
     @staticmethod
     def _less(counter: Counter[str], origin: str) -> None:
@@ -117,6 +138,9 @@ class Door:
             taken = self.accounts.taken_by(name)
             if taken is not None:
                 raise Refused(Code.NAME_TAKEN, _taken(name, taken), field="name")
+            if self._named.is_spent(origin, now) and not is_loopback(host):
+                text = f"{self.limits.names_per_ip} new names were taken from {origin} within the hour; try again later"
+                raise Refused(Code.TOO_FAST, text, field="name")
         elif same_email(account.email) != same_email(email):
             raise Refused(Code.NAME_TAKEN, _taken(name, name), field="name")
         else:

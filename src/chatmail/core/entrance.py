@@ -4,13 +4,11 @@ join ──> door ──> challenge ──verify──┐
           └───────────────────────────┴──> store ──> welcome, then history or what was missed
 """
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
 from chatmail.core.door import Entrant
-from chatmail.core.journal import READ_MAX
 from chatmail.core.names import mask_email
 from chatmail.core.people import FORGOTTEN, Presence, banned
 from chatmail.core.records import Account, Change, Entry, Patch
@@ -77,6 +75,7 @@ def _enter(hub: "Hub", session: Session, frame: Join, entrant: Entrant, now: flo
     rows: tuple[Account | Patch, ...] = ()
     if account is None:
         last = hub.journal.last
+        hub.door.name(session.host, now)
         id = hub.accounts.reserve(entrant.name)
         account = Account(id=id, name=entrant.name, email=entrant.email, first=last, seen=last)
         rows = (account,)
@@ -87,6 +86,7 @@ def _enter(hub: "Hub", session: Session, frame: Join, entrant: Entrant, now: flo
     if presence is None and hub.roster.is_told(coming=True):
         entry = Entry(kind="joined", time=stamp(now), author=account.id, sender=account.name)
     hub.roster.entering.add(account.id)
+    hub.door.enter(session)
     session.blocked = True
     session.challenge = None
 
@@ -108,6 +108,8 @@ def _enter(hub: "Hub", session: Session, frame: Join, entrant: Entrant, now: flo
     def not_stored(why: str) -> None:
         hub.roster.entering.discard(account.id)
         session.blocked = False
+        if not session.gone:
+            hub.door.turn_back(session)
         if entrant.account is None:
             hub.accounts.release(entrant.name)
         if presence is not None:
@@ -130,7 +132,6 @@ def _welcome(
 ) -> None:
     """The store has the join: this session is inside, and what has a number up to ``last`` is history to it."""
     account = presence.account
-    hub.door.enter(session.host)
     hub.tell(f"{account.name} <{account.email}> joined from {session.host}")
     session.account = account
     session.heard = now
@@ -151,6 +152,7 @@ def _welcome(
         total=people.total,
         notify=account.notify,
         motd=hub.motd or UNSET,
+        seen=account.seen if session.proven and entrant.account is not None else UNSET,
     )
     session.prologue.append(session.take_answers() + encode(welcome))
     if resume is not UNSET and resumed:
@@ -158,25 +160,10 @@ def _welcome(
     else:
         session.cursor = last
         unseen = max(account.seen, floor)
-        told = hub.journal.history(account.id, hub.limits.history, unseen=unseen, floor=floor)
-        history = _parcels(told)
+        history = tuple(hub.journal.history(account.id, hub.limits.history, unseen=unseen, floor=floor))
         if entrant.account is not None and unseen < hub.journal.first - 1:
             hub.catch_up(session, account, after=unseen, gap=False, then=history)
         else:
             session.prologue.extend(history)
     hub.mailroom.confess(account.id)
     hub.touch(session)
-
-
-def _parcels(lines: Iterable[bytes]) -> tuple[bytes, ...]:
-    """Lines joined into pieces of at most READ_MAX bytes."""
-    parcels: list[bytes] = []
-    parcel: list[bytes] = []
-    size = 0
-    for line in lines:
-        if size + len(line) > READ_MAX and parcel:
-            parcels.append(b"".join(parcel))
-            parcel, size = [], 0
-        parcel.append(line)
-        size += len(line)
-    return (*parcels, b"".join(parcel)) if parcel else ()

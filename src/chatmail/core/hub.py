@@ -126,7 +126,7 @@ class Hub:
         del self._outlets[session]
         session.gone = True
         account = session.account
-        self.door.depart(session.host, joined=account is not None)
+        self.door.depart(session)
         if account is not None:
             self.roster.lose(account, session, reason, now)
 
@@ -147,9 +147,7 @@ class Hub:
         session.heard = now
         if session.closing:
             return
-        self.answer(session, refused.frame())
-        if refused.code in {Code.BAD_FRAME, Code.UNSUPPORTED}:
-            session.bad_frames += 1
+        self.answer(session, session.refuse(refused))
         if session.account is None:
             session.join_errors += 1
             session.deadline = max(session.deadline, now + self.limits.join_time)
@@ -196,7 +194,7 @@ class Hub:
         """The same for a session that does not simply follow the journal."""
         account = session.account
         if session.prologue:
-            return session.prologue.popleft(), True
+            return session.take_prologue(), True
         if account is None or not session.answers:
             return session.take_answers(), session.is_due()
         if not session.closing:
@@ -237,6 +235,7 @@ class Hub:
         self._submitted += 1
         if session is not None:
             session.ticket = self._submitted
+            session.in_flight += 1
         self._wake()
 
     def take(self) -> list[tuple[Change, Session | None]]:
@@ -299,7 +298,10 @@ class Hub:
         if change.must:
             return
         self._settled += 1
-        if session is not None and session.settle(self._settled, self.journal.last if session.account else 0):
+        if session is None:
+            return
+        session.in_flight -= 1
+        if session.settle(self._settled, self.journal.last if session.account else 0):
             self.touch(session)
 
     def _publish(self, entry: Entry, number: int) -> None:
@@ -436,6 +438,7 @@ _HANDLERS: dict[type[wire.Frame], Callable[[Hub, Session, Any, float], None]] = 
     wire.Say: talk.say,
     wire.Dm: talk.dm,
     wire.Who: talk.who,
+    wire.Whois: talk.whois,
     wire.Notify: talk.notify,
     wire.Away: talk.away,
     wire.Ping: talk.ping,

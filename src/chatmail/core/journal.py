@@ -24,6 +24,8 @@ from heapq import merge
 
 READ_MAX = 64 * 1024
 """Most bytes one read hands out, an entry that is longer by itself excepted."""
+SHARED_MAX = 256
+"""So many reads are kept to be shared: those who start at more places than that must not fill the memory."""
 ENTRIES_MAX = 10_000
 BYTES_MAX = 16 * 1024 * 1024
 
@@ -123,6 +125,8 @@ class Journal:
         """What is open to all after a cursor; one bytes object for all cursors with the same open entry next."""
         if cursor < self.first - 1:
             raise Lagged
+        if len(self._reads) >= SHARED_MAX:
+            self._reads.clear()
         end = self._end_of_block(cursor)
         start = cursor
         while start < end and start + 1 in self._audience:

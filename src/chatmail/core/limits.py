@@ -13,6 +13,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_clients: int = 10_000
     max_per_ip: int = 256
     """Joined sessions from one host; loopback is exempt."""
+    names_per_ip: int = 256
+    """New names that one host can take within an hour; loopback is exempt."""
     unjoined_per_ip: int = 16
     """Connections from one host that have not joined; loopback is exempt."""
     allowed_emails: tuple[str, ...] = ()
@@ -28,6 +30,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     bad_frames: int = 5
     silence: float = 45.0
     """A session that has ever pinged is gone after this much silence."""
+    slow: float = 10.0
+    """A session that takes nothing of what it is owed for so long is closed."""
     grace: float = 5.0
     """A connection that is cut is announced as left only after this."""
     idle: float = 600.0
@@ -42,6 +46,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Texts that may wait for one address."""
     entries_max: int = 10_000
     bytes_max: int = 16 * 1024 * 1024
+    send_buffer: int = 256 * 1024
+    """What the system may hold of one session's output."""
+    backlog: int = 1_024
+    """Connections that may wait in the system until they are accepted."""
 
 
 class Rate(Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from chatmail.core.digest import Digest
+from chatmail.core.hourly import Hourly
 from chatmail.core.names import same_email
 from chatmail.core.records import (
     Account,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from chatmail.core.hub import Hub
 
 
+PER_SENDER = 60
+"""Mails in an hour that hold something of one sender. What else they write waits: no address is left out for good."""
 SURELY_TOLD = 2
 """A failure that was told, and heard nothing of, may lie in a dead connection; signs of life after it count."""
 
@@ -56,11 +59,16 @@ class Mailroom:
     ) -> None:
         self._hub = hub
         self._post = post
+        self._senders = Hourly(PER_SENDER)  # it starts anew with the server
         self.digest = Digest(hub.limits.mail_window, fits, self._judge, self._dropped)
         self.dead: dict[str, Letter] = {
             letter.message_id: letter for letter in snapshot.letters if letter.state == "failed"
         }
         self.sent = 0
+        self.directs = 0
+        """So many direct messages were said since the start, mailed or not."""
+        self._asked: dict[str, Callable[[str], None]] = {}
+        """By Message-ID, who asked for the next try of a letter, and hears how it ends."""
         self._reserved: Counter[str] = Counter()
         self._failures: dict[int, list[_Owed]] = {}
         for failure in snapshot.failures:
@@ -108,6 +116,11 @@ class Mailroom:
         return Receipt(id=mail.id, seq=mail.seq, to=mail.to, online=online, mail=state, detail=detail or UNSET)
 
     def _judge(self, mail: Mail, now: float) -> Literal["send", "drop", "wait"]:
+        """What becomes of a waiting mail now: its reader's own choice, unless its sender has caused enough."""
+        fate = self._choice(mail, now)
+        return "wait" if fate == "send" and self._senders.is_spent(mail.author, now) else fate
+
+    def _choice(self, mail: Mail, now: float) -> Literal["send", "drop", "wait"]:
         """What the reader's own choice makes of a waiting mail."""
         reader = self._hub.accounts.get(mail.reader)
         if reader is None or reader.notify == "never":
@@ -145,7 +158,11 @@ class Mailroom:
 
     def take(self, now: float) -> Draft | Letter | None:
         """The next thing to do: a draft to compose and ``freeze``, or a letter to send."""
-        return self.digest.take(now)
+        job = self.digest.take(now)
+        if isinstance(job, Draft):
+            for author in {mail.author for mail in job.mails}:
+                self._senders.count(author, now)
+        return job
 
     def freeze(self, draft: Draft, letter: Letter, then: Callable[[bool], None], now: float) -> None:
         """Have the letter made from a draft stored; ``then`` hears whether it is, and may be sent."""
@@ -172,11 +189,14 @@ class Mailroom:
                 state = "saved" if outcome.fate is Fate.SAVED else "sent"
             case "failed":
                 state = "failed"
-        if after.state != "sent" and after.tries <= 1:
+        asked = self._asked.pop(letter.message_id, None)
+        tell = asked or self._hub.tell
+        if after.state != "sent" and (after.tries <= 1 or asked):
             doing = "is given up" if state == "failed" else "will be tried again"
-            self._hub.tell(f"mail to {letter.address} {doing}: {outcome.detail} [{outcome.reply}]")
-        elif state == "sent" and letter.tries:
-            self._hub.tell(f"mail to {letter.address} is sent, at try {letter.tries + 1}")
+            tell(f"mail to {letter.address} {doing}: {outcome.detail} [{outcome.reply}]")
+        elif after.state == "sent" and (letter.tries or asked):
+            at = f", at try {letter.tries + 1}" if letter.tries else ""
+            tell(f"mail to {letter.address} is {state}{at}")
         self._post()
         if letter.reader is None:
             return
@@ -223,10 +243,15 @@ class Mailroom:
         if kept:
             self._failures[author] = kept
 
-    def retry(self, now: float, message_id: str | None = None) -> int:
-        """Try letters again now: those waiting for their next try and the dead, or the one with this id."""
+    def retry(self, now: float, tell: Callable[[str], None], message_id: str | None = None) -> int:
+        """Try letters again now: those waiting for their next try and the dead, or the one with this id.
+
+        ``tell`` hears how each of these tries ends.
+        """
         waiting = [letter for letter in self.digest.letters() if message_id in (None, letter.message_id)]
         dead = [letter for letter in self.dead.values() if message_id in (None, letter.message_id)]
+        for letter in waiting + dead:
+            self._asked[letter.message_id] = tell
         for letter in waiting:
             self.digest.hurry(letter, now)
         for letter in dead:
@@ -235,10 +260,10 @@ class Mailroom:
         self._post()
         return len(waiting) + len(dead)
 
-    def drop(self, message_id: str) -> str:
-        """Give up a letter that is dead or waits for its next try; its address. Raises Refused for any other.
+    def drop(self, message_id: str, tell: Callable[[str], None] | None = None) -> Letter:
+        """Give up a letter that is dead or waits for its next try, and return it. Raises Refused for any other.
 
-        Its authors are told, and the operator, once the store has let go of it.
+        Its authors are told, and the operator (or ``tell``), once the store has let go of it.
         """
         dead = self.dead.pop(message_id, None)
         letter = dead or self.digest.letter(message_id)
@@ -249,13 +274,14 @@ class Mailroom:
                 text = f"mail to {letter.address} is being sent just now; it can be dropped if that does not work"
                 raise Refused(Code.UNAVAILABLE, text)
             self.digest.drop(letter)
+        self._asked.pop(message_id, None)
         address = letter.address
         failures = self._failures_of(letter, "the operator of this chat dropped it") if dead is None else ()
 
         def stored(_: int | None) -> None:
             self._admit(failures)
-            self._hub.tell(f"mail to {address} is dropped")
+            (tell or self._hub.tell)(f"mail to {address} is dropped")
 
         self._hub.submit(Change(rows=(Gone(table="letter", key=message_id), *failures), then=stored, must=True))
         self._post()
-        return address
+        return letter

@@ -1,14 +1,15 @@
 r"""Names and email addresses: which are accepted, and which count as the same.
 
-A name is shown in NFKC as its owner wrote it, and compared in two ways:
+What may be a name follows the IdentifierClass of PRECIS (RFC 8264, 9.1): letters, decimal digits and the marks that
+many scripts write vowels with. A name is shown in NFKC as its owner wrote it, and compared in two ways:
 
-    fold      "Straße", "STRASSE"             the same name: both reach the same person
-    skeleton  "Bill", "BiII", "Вill", "B1ll"  look-alikes: they cannot exist side by side
+    fold   "Straße", "STRASSE"             the same name: both reach the same person
+    alike  "Bill", "BiII", "Вill", "B1ll"  look-alikes: they cannot exist side by side
 
-Equal folds have equal skeletons, because a skeleton is made from the fold alone. So a character has the same look in
-both cases: ``i`` and ``l`` count as one, since a capital I looks like an l. A character whose cases pass for
-*different* ASCII letters (the Greek nu: N and v) counts as the capital's; the other case is refused among Latin
-letters.
+Names are alike when they have the same ``skeleton``, which is made from the fold alone. So a character has the same
+look in both cases: ``i`` and ``l`` count as one, since a capital I looks like an l. Only of these two it matters how
+they are written: Ian and Lan can both be here. A character whose cases pass for *different* ASCII letters (the Greek
+nu: N and v) counts as the capital's; the other case is refused among Latin letters.
 
 A mistake is answered by ``BadName`` or ``BadEmail``, whose text is for the person who made it. Nothing else is raised,
 whatever the text.
@@ -23,8 +24,10 @@ from chatmail.core.lookalikes import TABLE, TWO_FACED
 
 NAME_MAX = 32
 """Longest name, in characters after NFKC."""
-RESERVED = frozenset({"server", "admin", "root", "system", "everyone", "all", "here"})
-"""Names that nobody may have, in any spelling: they would pass for the operator, or for everybody."""
+MARKS_MAX = 4
+"""Most nonspacing marks on one letter, and no mark twice (UTS 39, 5.4)."""
+RESERVED = frozenset({"server", "admin", "root", "system", "everyone", "all", "here", "you", "me"})
+"""Names that nobody may have, in any spelling: they would pass for the operator, for everybody, or for oneself."""
 
 LOCAL_MAX = 64
 """Longest part before the @, in characters (RFC 5321, 4.5.3.1.1)."""
@@ -36,11 +39,14 @@ The 255 of a domain (4.5.3.1.2) are never reached within it.
 
 _QUOTED_MAX = 40
 
-# Letters by their category, but without any ink: the Hangul fillers (Default_Ignorable_Code_Point).
-_BLANK = frozenset("\u115f\u1160")
+_MARKS = frozenset({"Mn", "Mc"})
 
-# The letters that look like an i when small, as people see them: "Ali" does not look like "all".
-_DOTTED = str.maketrans(dict.fromkeys("iıі", "j"))
+# Letters and marks by their category, but without any ink (Default_Ignorable_Code_Point): fillers of Hangul, inherent
+# vowels of Khmer, variation selectors of Mongolian. What else there is of the kind is in no script, or not in NFKC.
+_BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f")
+
+# A small i has its dot and a capital L its foot; but a capital I looks like a small l.
+_APART = frozenset(map(frozenset, ("il", "iL", "IL")))
 
 # HTML Living Standard, 4.10.5.1.5 "Email state": the definition of a valid email address.
 _EMAIL = re.compile(
@@ -73,8 +79,11 @@ def check_name(text: str) -> str:
         raise BadName(
             f"{quoted} is too long for a name: it has {len(name):,} characters, at most {NAME_MAX} are allowed"
         )
-    for char in name:
-        if not (_is_alphanumeric(char) or char in "_.-"):
+    for at, char in enumerate(name):
+        if unicodedata.category(char) in _MARKS and not _is_borne(name, at):
+            where = "where it does not belong; a mark follows a letter of its own script"
+            raise BadName(f"{quoted} is no name: it holds {_describe(char)} {where}")
+        if not (_is_alphanumeric(char) or unicodedata.category(char) in _MARKS or char in "_.-"):
             raise BadName(f"{quoted} is no name: it holds {_describe(char)}; letters, digits and _ . - are allowed")
     if not _is_alphanumeric(name[0]):
         raise BadName(f"{quoted} is no name: it starts with {_describe(name[0])}; the first is a letter or a digit")
@@ -96,6 +105,18 @@ def fold(name: str) -> str:
 def skeleton(name: str) -> str:
     """What names that look alike have in common (UTS 39, section 4, after folding); never shown to anybody."""
     return _nfd(_nfd(fold(name)).translate(TABLE))
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two names cannot exist side by side: they are the same, or look alike as they are written."""
+    return skeleton(one) == skeleton(other) and not any(
+        frozenset(pair) in _APART for pair in zip(_strokes(one), _strokes(other), strict=False)
+    )
+
+
+def script(char: str) -> str:
+    """The script of a letter or a mark, by the first word of its name; one for all marks that belong to none."""
+    return unicodedata.name(char, "").partition(" ")[0]
 
 
 def closest(name: str, names: Iterable[str]) -> str | None:
@@ -149,13 +170,33 @@ def _is_alphanumeric(char: str) -> bool:
     return (category[0] == "L" or category == "Nd") and char not in _BLANK
 
 
+def _is_borne(name: str, at: int) -> bool:
+    """Whether the mark at this place stands where it may.
+
+    That is on a letter of its own script. NFKC has composed what Latin, Greek and Cyrillic letters bear, and the
+    marks that it leaves belong to no script: of those that overlay a letter, nobody could tell what is below.
+    """
+    letter = at - 1
+    while letter >= 0 and unicodedata.category(name[letter]) in _MARKS:
+        letter -= 1
+    if letter < 0 or unicodedata.category(name[letter])[0] != "L" or name[at] in _BLANK:
+        return False
+    marks = name[letter + 1 : at + 1]
+    nonspacing = sum(unicodedata.category(mark) == "Mn" for mark in marks)
+    return script(name[letter]) == script(name[at]) and nonspacing <= MARKS_MAX and marks.count(name[at]) == 1
+
+
+def _strokes(name: str) -> str:
+    """How each i of the skeleton is written: as an i or an l, small or large, or (1) as something else."""
+    return "".join((char if char in "iIlL" else "1") * skeleton(char).count("i") for char in _nfd(_nfkc(name)))
+
+
 def _reserved(name: str) -> str | None:
-    """The reserved name that this one is, or looks like."""
+    """The reserved name that this one is, or looks like, whether that is written small or large."""
     looks = {skeleton(reserved): reserved for reserved in RESERVED}
-    # By its skeleton an i counts as an l, which would take their name from all who are called Ali.
     reserved = looks.get(skeleton(name))
-    if reserved == "all" and skeleton(name.translate(_DOTTED)) != skeleton(name):
-        return None
+    if reserved is None or not (alike(name, reserved) or alike(name, reserved.upper())):
+        return None  # it is called Ali, say
     return reserved
 
 

@@ -1,7 +1,7 @@
 """What the operator may do: plain calls on the hub, each checked at once and done when the store has it.
 
-Every call raises Refused, with a sentence, when it cannot be done. What is done is told through ``hub.tell``, since it
-may take the store a moment; so is what the store would not take.
+Every call raises Refused, with a sentence, when it cannot be done. What is done is told later, since it may take the
+store a moment; so is what the store would not take.
 """
 
 from collections.abc import Callable
@@ -46,25 +46,56 @@ class Profile(Struct, frozen=True, kw_only=True):
     mails: int
 
 
+class Standing(Struct, frozen=True):
+    """How somebody is here: when they last did something (None while they are cut off), and why they are away."""
+
+    active: float | None
+    away: str | None
+
+
 class Figures(Struct, frozen=True, kw_only=True):
-    """The numbers of ``/stats``: counts, and bytes for ``journal_size``."""
+    """The numbers of ``/stats``: counts, and bytes for ``journal_size``.
+
+    ``most``: so many people were here at once; ``directs``: direct messages. These, like ``mails_sent``, count from the
+    start of the server.
+    """
 
     people: int
+    most: int
     connections: int
     accounts: int
     entries: int
     last: int
     journal_size: int
+    directs: int
     mails_waiting: int
     mails_sent: int
     mails_dead: int
 
 
 class Operator:
-    """The hub in the operator's hands."""
+    """The hub in the operator's hands.
 
-    def __init__(self, hub: Hub) -> None:
+    Args:
+        hub: the hub.
+        tell: hears what became of what the operator asked for; None: the one who hears everything else.
+    """
+
+    def __init__(self, hub: Hub, tell: Callable[[str], None] | None = None) -> None:
         self._hub = hub
+        self._tell = tell or hub.tell
+        self.owed = 0
+        """So many things that were asked for are not done yet, or not found."""
+        self.answered: Callable[[], None] = lambda: None
+        """Called when nothing is owed any more."""
+
+    def begin(self, now: float) -> None:
+        """Put into the audit that the server has started."""
+        self._note(now, "the server started")
+
+    def end(self, now: float) -> None:
+        """Put into the audit that the operator ends the server."""
+        self._note(now, "ended the server")
 
     def broadcast(self, text: str, now: float) -> None:
         """Say something to everybody, as a notice."""
@@ -83,7 +114,7 @@ class Operator:
         presence = self._hub.roster.get(account.id)
         if presence is None:
             raise Refused(Code.NO_SUCH_PERSON, f"{account.name} is not here")
-        self._hub.roster.expel(presence, f"kicked: {reason}" if reason else "kicked", now)
+        self._hub.roster.expel(presence, f"kicked: {reason}" if reason else "kicked", now, self._tell)
         self._note(now, _because(f"kicked {account.name}", reason))
 
     def ban(self, what: str, duration: float | None, reason: str, now: float) -> None:
@@ -127,8 +158,8 @@ class Operator:
         return self._hub.bans.current(now)
 
     def who(self, now: float) -> list[Profile]:
-        """Everybody who is here."""
-        return [self._profile(presence.account, now) for presence in self._hub.roster.all()]
+        """Everybody who is here, but for those who are about to be gone."""
+        return [self._profile(one.account, now) for one in self._hub.roster.all() if not one.leaving]
 
     def whois(self, name: str, now: float) -> Profile:
         """What is known of somebody, here or not."""
@@ -138,6 +169,13 @@ class Operator:
         """The names of all accounts, those who are here first."""
         here = [presence.account.name for presence in self._hub.roster.all()]
         return here + sorted(set(self._hub.accounts.names()) - set(here))
+
+    def here(self) -> dict[str, Standing]:
+        """How those who are here are here, by their names."""
+        return {
+            one.account.name: Standing(one.session.active if one.session else None, one.account.away)
+            for one in self._hub.roster.all()
+        }
 
     def _profile(self, account: Account, now: float) -> Profile:
         hub = self._hub
@@ -200,14 +238,17 @@ class Operator:
 
     def retry(self, now: float, message_id: str | None = None) -> int:
         """Try letters again now, the dead ones too: all, or the one with this Message-ID. How many those are."""
-        count = self._hub.mailroom.retry(now, message_id)
-        self._note(now, f"tried {message_id or f'{count} mails'} again")
+        going, dead = self.letters()
+        letters = [letter for letter in going + dead if message_id in (None, letter.message_id)]
+        count = self._hub.mailroom.retry(now, self._tell, message_id)
+        what = ", ".join(map(_about, letters)) if len(letters) == 1 else f"{count} mails"
+        self._note(now, f"tried {what} again")
         return count
 
     def drop(self, message_id: str, now: float) -> None:
         """Give up a letter that failed for good, or waits for its next try; its authors are told."""
-        address = self._hub.mailroom.drop(message_id)
-        self._note(now, f"dropped {message_id}, the mail to {address}")
+        letter = self._hub.mailroom.drop(message_id, self._tell)
+        self._note(now, f"dropped {_about(letter)}")
 
     def gathering(self) -> list[tuple[str, int, float]]:
         """Where texts wait for the next mail to an address: how many, and when that may go out."""
@@ -215,7 +256,7 @@ class Operator:
 
     def audit(self, count: int, then: Callable[[Found], None], failed: Callable[[str], None]) -> None:
         """Ask for the last things that were done here; one of the two is called later."""
-        self._hub.look_up(Lookup(query=Audit(count=count), then=then, failed=failed))
+        self._look_up(Audit(count=count), then, failed)
 
     def look_back(
         self, count: int, words: str | None, then: Callable[[Found], None], failed: Callable[[str], None]
@@ -228,18 +269,24 @@ class Operator:
         if wrong is not None:
             raise wrong
         query = Query(account=None, floor=0, before=self._hub.journal.last + 1, count=count, words=words)
-        self._hub.look_up(Lookup(query=query, then=then, failed=failed))
+        self._look_up(query, then, failed)
+
+    def messages(self) -> int:
+        """A number that grows by one with everything that is said, to all or to one."""
+        return self._hub.journal.last - self._hub.roster.told
 
     def figures(self) -> Figures:
         """The state of the house in numbers."""
         hub = self._hub
         return Figures(
             people=len(hub.roster),
+            most=hub.roster.most,
             connections=len(hub.sessions),
             accounts=len(hub.accounts),
             entries=hub.journal.last - hub.journal.first + 1,
             last=hub.journal.last,
             journal_size=hub.journal.size,
+            directs=hub.mailroom.directs,
             mails_waiting=hub.mailroom.digest.size(),
             mails_sent=hub.mailroom.sent,
             mails_dead=len(hub.mailroom.dead),
@@ -247,7 +294,28 @@ class Operator:
 
     def _note(self, now: float, act: str) -> None:
         """Put into the audit what has been done."""
-        self._hub.submit(Change(rows=(Act(time=now, text=act),), must=True))
+        self.owed += 1
+        self._hub.submit(Change(rows=(Act(time=now, text=act),), then=lambda _: self._settle(), must=True))
+
+    def _look_up(self, query: Query | Audit, then: Callable[[Found], None], failed: Callable[[str], None]) -> None:
+        """Ask the store; one of the two is called with its answer."""
+
+        def found(found: Found) -> None:
+            then(found)
+            self._settle()
+
+        def not_found(why: str) -> None:
+            failed(why)
+            self._settle()
+
+        self.owed += 1
+        self._hub.look_up(Lookup(query=query, then=found, failed=not_found))
+
+    def _settle(self) -> None:
+        """One thing less is owed."""
+        self.owed -= 1
+        if not self.owed:
+            self.answered()
 
     def _do(
         self,
@@ -264,12 +332,22 @@ class Operator:
         def stored(_: int | None) -> None:
             if effect is not None:
                 effect()
-            self._hub.tell(done)
+            self._tell(done)
+            self._settle()
 
         def refused(why: str) -> None:
-            self._hub.tell(f"not done: {why}")
+            self._tell(f"not done: {why}")
+            self._settle()
 
+        self.owed += 1
         self._hub.submit(Change(entry=entry, rows=(*rows, Act(time=now, text=act)), then=stored, failed=refused))
+
+
+def _about(letter: Letter) -> str:
+    """A letter in the words of the audit."""
+    count = len(letter.mails)
+    holds = f"{count} message{'s' if count > 1 else ''}" if count else "a code"
+    return f"the mail to {letter.address} ({holds})"
 
 
 def _because(act: str, reason: str) -> str:

@@ -7,6 +7,7 @@ joined ──> connected <──────────────┐ comes ba
                └ leaves, is kicked ────────────────> left
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -45,10 +46,11 @@ class Presence:
         self.until = 0.0
         """While they are cut off: when that is announced."""
 
-    def person(self) -> Person:
-        """Their line in the list of people."""
+    def person(self, now: float | None = None) -> Person:
+        """Their line in the list of people, at this time; with None, nothing is said of how idle they are."""
         away = self.account.away
-        return Person(name=self.account.name, since=self.since, away=UNSET if away is None else away)
+        idle = UNSET if now is None or self.session is None else int(max(0.0, now - self.session.active))
+        return Person(name=self.account.name, since=self.since, away=UNSET if away is None else away, idle=idle)
 
 
 class Roster:
@@ -61,6 +63,10 @@ class Roster:
         """Accounts whose join is with the store."""
         self._untold = False
         """Somebody came or went without a word since everybody last got the list."""
+        self.most = 0
+        """So many were here at once."""
+        self.told = 0
+        """So many comings and goings are entries of the journal."""
 
     def __len__(self) -> int:
         return len(self._present)
@@ -93,15 +99,15 @@ class Roster:
         """Whether comings and goings are told: in a large room they no longer are."""
         return len(self._present) + coming <= self._hub.limits.presence_max
 
-    def people(self, own: Presence | None = None) -> People:
-        """The list of people, as many as one line may hold; ``own`` always among them."""
-        people = [own.person()] if own is not None else []
+    def people(self, own: Presence | None = None, now: float | None = None) -> People:
+        """The list of people, as many as one line may hold; ``own`` always among them, ``now`` as for a person."""
+        people = [own.person(now)] if own is not None else []
         room = PEOPLE_BYTES
         for presence in self._present.values():
             if presence is own:
                 continue
-            person = presence.person()
-            room -= 60 + 4 * len(person.name) + 6 * len(person.away or "")
+            person = presence.person(now)
+            room -= 80 + 4 * len(person.name) + 6 * len(person.away or "")
             if len(people) >= self._hub.limits.presence_max or room < 0:
                 break
             people.append(person)
@@ -116,6 +122,8 @@ class Roster:
         if presence is None:
             presence = self._present[account.id] = Presence(account, stamp(now))
             self._untold = self._untold or not told
+            self.most = max(self.most, len(self._present))
+            self.told += told
         if presence.session is not None:
             self._hub.dismiss(presence.session, "you came in from another terminal", retry=False)
         presence.session = session
@@ -146,16 +154,24 @@ class Roster:
 
         self._hub.at(until, check)
 
-    def expel(self, presence: Presence, reason: str, now: float) -> None:
-        """Somebody must go, at once."""
+    def expel(self, presence: Presence, reason: str, now: float, tell: Callable[[str], None] | None = None) -> None:
+        """Somebody must go, at once; ``tell`` as for ``leave``."""
         if presence.session is not None:
             self._hub.dismiss(presence.session, reason, retry=False)
-        self.leave(presence, reason, now)
+        self.leave(presence, reason, now, tell=tell)
 
-    def leave(self, presence: Presence, reason: str, now: float, asker: Session | None = None) -> None:
+    def leave(
+        self,
+        presence: Presence,
+        reason: str,
+        now: float,
+        asker: Session | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         """Somebody goes: off the list as soon as the store has it.
 
-        ``asker``: their session, when they asked for it themselves; it is closed then.
+        ``asker``: their session, when they asked for it themselves; it is closed then. ``tell``: hears when they are
+        gone, in place of the hub's.
         """
         if presence.leaving:
             return
@@ -167,8 +183,10 @@ class Roster:
 
         def left(_: int | None) -> None:
             del self._present[account.id]
-            self._hub.tell(f"{account.name} left" if asker is not None else f"{account.name} left: {reason}")
+            gone = f"{account.name} left" if asker is not None else f"{account.name} left: {reason}"
+            (tell or self._hub.tell)(gone)
             self._untold = self._untold or entry is None
+            self.told += entry is not None
             if presence.session is not None:
                 self._hub.dismiss(presence.session, "you left" if asker else reason, retry=False)
 

@@ -11,10 +11,13 @@ from collections.abc import Callable
 from chatmail.core.codes import Challenge
 from chatmail.core.journal import READ_MAX
 from chatmail.core.records import Account
-from chatmail.core.wire import Frame, encode
+from chatmail.core.wire import Bye, Code, Error, Frame, Refused, encode
 
 OWED_MAX = 1_000
 """A session that is owed so many answers is not read until it has taken some."""
+IN_FLIGHT_MAX = 2_000
+"""A session that has so many changes with the store is not read until some are answered, so that a store that hangs
+does not fill the memory. Enough for one sender to fill a batch."""
 
 
 class Session:
@@ -36,11 +39,15 @@ class Session:
         "gone",
         "heard",
         "host",
+        "in_flight",
+        "inside",
         "join_errors",
         "looking_up",
+        "on_refusal",
         "pings",
         "prologue",
         "proven",
+        "reason",
         "seen",
         "ticket",
     )
@@ -56,8 +63,13 @@ class Session:
         self.proven = False
         """Its person has proved the account: what they choose, and have seen, is the account's."""
         self.prologue: deque[bytes] = deque()
+        """What goes out before all else, line by line: those of the journal are the journal's own bytes."""
         self.ticket = 0
         """The last change that was submitted on its behalf."""
+        self.inside = False
+        """It counts as one that has joined, from when its join is with the store."""
+        self.in_flight = 0
+        """How many of these the store has not answered yet."""
         self.blocked = False
         """A join, a leave or a look-up is with the store: what the session sends now must wait for the answer."""
         self.challenge: Challenge | None = None
@@ -76,6 +88,10 @@ class Session:
         self.deadline = deadline
         self.bad_frames = 0
         self.join_errors = 0
+        self.reason = ""
+        """Why it was sent away, "" while it is not."""
+        self.on_refusal: Callable[[Session, Refused], None] = _ignore
+        """Hears of each of its frames that is refused."""
         self._held: deque[tuple[int, Callable[[], Frame]]] = deque()
         self.answers: deque[tuple[int, Callable[[], Frame]]] = deque()
         """What it is owed, each once it has read up to a number; made when it goes out."""
@@ -98,8 +114,17 @@ class Session:
 
     @property
     def overfull(self) -> bool:
-        """Whether so much is owed that it should not ask for more."""
-        return len(self.answers) + len(self._held) >= OWED_MAX
+        """Whether so much is owed, or with the store, that it should not ask for more."""
+        return len(self.answers) + len(self._held) >= OWED_MAX or self.in_flight >= IN_FLIGHT_MAX
+
+    def take_prologue(self) -> bytes:
+        """Take what comes first of the prologue: READ_MAX bytes of it at most, or one line."""
+        lines = [self.prologue.popleft()]
+        room = READ_MAX - len(lines[0])
+        while self.prologue and len(self.prologue[0]) <= room:
+            room -= len(self.prologue[0])
+            lines.append(self.prologue.popleft())
+        return b"".join(lines)
 
     def is_due(self) -> bool:
         """Whether there is an answer that may go out at the cursor."""
@@ -112,8 +137,20 @@ class Session:
             due += encode(self.answers.popleft()[1]())
         return due
 
-    def farewell(self, frame: Frame, after: int) -> None:
-        """Owe it a frame, and nothing after that."""
+    def refuse(self, refused: Refused) -> Error:
+        """One of its frames is refused: count it, and tell who listens; the answer to it."""
+        self.on_refusal(self, refused)
+        if refused.code in {Code.BAD_FRAME, Code.UNSUPPORTED}:
+            self.bad_frames += 1
+        return refused.frame()
+
+    def farewell(self, frame: Bye, after: int) -> None:
+        """Owe it a last frame, and nothing after that."""
+        self.reason = frame.reason
         self._held.clear()
         self.answer(lambda: frame, after)
         self.closing = True
+
+
+def _ignore(session: Session, refused: Refused) -> None:
+    pass

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import UNSET, UnsetType
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from chatmail.core.ids import Accepted
 from chatmail.core.records import Account, Change, Entry, Found, Lookup, Mail, Patch, Query
@@ -21,10 +21,12 @@ from chatmail.core.wire import (
     Page,
     Ping,
     Pong,
+    Profile,
     Refused,
     Say,
     Search,
     Who,
+    Whois,
     encode,
     stamp,
 )
@@ -100,6 +102,7 @@ def dm(hub: "Hub", session: Session, frame: Dm, now: float) -> None:
     )
 
     def stored(number: int | None) -> None:
+        hub.mailroom.directs += 1
         numbered = replace(mail, seq=number or 0)
         if mailed:
             hub.mailroom.add(numbered, reader, now)
@@ -113,10 +116,23 @@ def dm(hub: "Hub", session: Session, frame: Dm, now: float) -> None:
     hub.submit(Change(entry=entry, rows=(mail,) if mailed else (), then=stored, undo=not_stored), session)
 
 
-def who(hub: "Hub", session: Session, _: Who, _now: float) -> None:
+def who(hub: "Hub", session: Session, _: Who, now: float) -> None:
     """Ask for the list of people."""
     account = _account(session)
-    hub.answer_later(session, lambda: hub.roster.people(hub.roster.get(account.id)))
+    hub.answer_later(session, lambda: hub.roster.people(hub.roster.get(account.id), now))
+
+
+def whois(hub: "Hub", session: Session, frame: Whois, now: float) -> None:
+    """Ask about one person."""
+    _account(session, frame.id)
+    account = hub.accounts.known(frame.name, frame.id)
+
+    def profile() -> Profile:
+        presence = hub.roster.get(account.id)
+        here = asdict(presence.person(now)) if presence is not None else {"name": account.name}
+        return Profile(**here, mailed=account.notify, id=frame.id)
+
+    hub.answer_later(session, profile)
 
 
 def history(hub: "Hub", session: Session, frame: History, _now: float) -> None:

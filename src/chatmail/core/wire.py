@@ -57,6 +57,8 @@ class Code(StrEnum):
 
 Seq = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
 Count = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
+Total = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
+"""How many there are of something. Python reads longer numbers than it will write, so no number is without a limit."""
 Time = Annotated[datetime, Meta(tz=True)]
 When = Literal["always", "away", "never"]
 """When a direct message is also sent by email."""
@@ -109,7 +111,14 @@ class Dm(Frame, frozen=True, kw_only=True):
 
 
 class Who(Frame, frozen=True, kw_only=True):
-    """Ask who is here; answered with ``people``."""
+    """Ask who is here; answered with ``people``, in which each person has their ``idle``."""
+
+
+class Whois(Frame, frozen=True, kw_only=True):
+    """Ask about one person, here or not; answered with ``profile``."""
+
+    name: str
+    id: str | UnsetType = UNSET
 
 
 class Notify(Frame, frozen=True, kw_only=True):
@@ -209,15 +218,24 @@ EntryFrame = Message | Direct | Notice | Joined | Left
 
 
 class Person(Struct, frozen=True, kw_only=True):
-    """One line of the list of people; ``away`` holds the reason of somebody who said so."""
+    """One line of the list of people.
+
+    ``away`` holds the reason of somebody who said so; ``idle``: for so many seconds they have not said or done
+    anything (absent for somebody who is cut off, and where nobody asked).
+    """
 
     name: str
     since: Time
     away: str | UnsetType = UNSET
+    idle: Total | UnsetType = UNSET
 
 
 class Welcome(Frame, frozen=True, kw_only=True):
-    """You are in. Entries numbered up to ``seq`` that follow are history; ``people`` is the state at ``seq``."""
+    """You are in. Entries numbered up to ``seq`` that follow are history; ``people`` is the state at ``seq``.
+
+    ``seen`` is the last number that this account reported as shown, for who has proved the account: what has a higher
+    one, they have not seen.
+    """
 
     name: str
     epoch: str
@@ -225,9 +243,10 @@ class Welcome(Frame, frozen=True, kw_only=True):
     resumed: bool
     token: str
     people: list[Person]
-    total: int
+    total: Total
     notify: When
     motd: str | UnsetType = UNSET
+    seen: Seq | UnsetType = UNSET
 
 
 class Challenge(Frame, frozen=True, kw_only=True):
@@ -259,13 +278,27 @@ class People(Frame, frozen=True, kw_only=True):
     """Who is here: at most 200 of them, and how many there are in all."""
 
     people: list[Person]
-    total: int
+    total: Total
+
+
+class Profile(Frame, frozen=True, kw_only=True):
+    """What anybody may know of one person: as in ``people``, and when direct messages also reach them by email.
+
+    ``since`` is absent for somebody who is not here.
+    """
+
+    name: str
+    mailed: When
+    since: Time | UnsetType = UNSET
+    away: str | UnsetType = UNSET
+    idle: Total | UnsetType = UNSET
+    id: str | UnsetType = UNSET
 
 
 class Gap(Frame, frozen=True, kw_only=True):
     """You were too far behind and have lost this many entries that were open to all."""
 
-    missed: int
+    missed: Total
 
 
 class Page(Frame, frozen=True, kw_only=True):
@@ -299,8 +332,8 @@ class Bye(Frame, frozen=True, kw_only=True):
     retry: bool
 
 
-ClientFrame = Join | Verify | Say | Dm | Who | Notify | Away | Ping | Leave | History | Search
-ServerFrame = EntryFrame | Welcome | Challenge | Ack | Receipt | People | Gap | Page | Pong | Error | Bye
+ClientFrame = Join | Verify | Say | Dm | Who | Whois | Notify | Away | Ping | Leave | History | Search
+ServerFrame = EntryFrame | Welcome | Challenge | Ack | Receipt | People | Profile | Gap | Page | Pong | Error | Bye
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault

@@ -29,7 +29,8 @@ from chatmail.server.console import Console
 from chatmail.server.engine import Engine
 from chatmail.server.letters import compose, compose_code, fits
 from chatmail.server.lines import several
-from chatmail.server.listener import Listener
+from chatmail.server.listener import UNCOUNTED, Listener
+from chatmail.server.log import OPERATOR
 from chatmail.server.mailers import Mailer, OutboxMailer, SmtpMailer
 from chatmail.server.postman import Postman
 from chatmail.server.settings import Settings, SettingsError, load
@@ -45,9 +46,14 @@ MAIL_TIME = 5.0
 STORE_TIME = 5.0
 """How long the last changes have to be stored, in seconds."""
 
-SPARE_DESCRIPTORS = 64
+OWN_DESCRIPTORS = 56
+"""How many open files the server needs at most for itself: its database, its mail, its terminal, where it listens."""
+
+SPARE_DESCRIPTORS = OWN_DESCRIPTORS + UNCOUNTED
+"""How many open files there can be besides those that the door counts."""
 
 _log = logging.getLogger("chatmail")
+_answers = logging.getLogger(OPERATOR)
 
 
 def main() -> None:
@@ -85,8 +91,11 @@ def _complain(text: str, status: int) -> int:
 
 
 async def serve(settings: Settings) -> None:
-    """Run the server until the operator, or a signal, ends it. Raises OSError when it cannot listen."""
-    console = Console()
+    """Run the server until the operator, or a signal, ends it.
+
+    Raises SettingsError when it can't log where it should, and what ``running`` raises.
+    """
+    console = Console(settings, time.time)
     end = asyncio.Event()
     with handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), end.set)), console.logging():
         async with running(settings) as house, asyncio.TaskGroup() as group:
@@ -94,7 +103,8 @@ async def serve(settings: Settings) -> None:
                 _log.info(line)
             for warning in settings.warnings:
                 _log.warning(warning)
-            prompt = group.create_task(console.run(Operator(house.hub), time.time, end.set), name="console")
+            operator = Operator(house.hub, _answers.info)
+            prompt = group.create_task(console.run(operator, end.set), name="console")
             await end.wait()
             prompt.cancel()
             _log.info("going down: people are told, mail that is due goes out")
@@ -235,6 +245,15 @@ def _limits(settings: Settings) -> Limits:
         verify_email=settings.verify_email,
         trust_names=settings.loopback,
         mail_window=settings.mail_window,
+        unjoined_per_ip=settings.max_unjoined_per_ip,
+        join_time=settings.join_time,
+        silence=settings.silence_time,
+        slow=settings.slow_time,
+        bad_frames=settings.bad_frames,
+        entries_max=settings.journal_entries,
+        bytes_max=settings.journal_size * 1024,
+        send_buffer=settings.send_buffer * 1024,
+        backlog=settings.backlog,
     )
 
 
@@ -254,7 +273,10 @@ def _code_letter(settings: Settings, address: str, name: str, code: str, made: f
 
 
 def _room(clients: int) -> int:
-    """How many clients there can be: the limit of open files is raised for so many, as far as the system lets us."""
+    """How many clients there can be: the limit of open files is raised for so many, as far as the system lets us.
+
+    Raises SettingsError when that is not even one.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = clients + SPARE_DESCRIPTORS
     if hard != resource.RLIM_INFINITY:
@@ -262,8 +284,12 @@ def _room(clients: int) -> int:
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     room = min(clients, max(soft, wanted) - SPARE_DESCRIPTORS)
+    allowed = f"MAX_CLIENTS={clients}: the system allows {hard} open files here"
+    remedy = f"for all, allow {clients + SPARE_DESCRIPTORS} (ulimit -n)"
+    if room < 1:
+        raise SettingsError([f"{allowed}, which is room for nobody; {remedy}"])
     if room < clients:
-        _log.warning("MAX_CLIENTS=%d: the system allows %d open files here, which is room for %d", clients, hard, room)
+        _log.warning("%s, which is room for %d; %s", allowed, room, remedy)
     return room
 
 

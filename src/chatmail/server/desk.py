@@ -6,11 +6,18 @@ Nothing is ever said to people but by ``/broadcast``: a line that is no command 
 import logging
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from chatmail.core.operator import Operator
+from chatmail.core.pace import Pace
 from chatmail.core.wire import Refused
-from chatmail.server.command import QUOTED_MAX, House, Mistake
-from chatmail.server.commands import BY_NAME, TABLE, find, peak_memory
+from chatmail.server.command import QUOTED_MAX, House, Machine, Mistake, Offer
+from chatmail.server.commands import BY_NAME, find, names
+from chatmail.server.lines import several
 from chatmail.terminal.text import harmless
+
+AGAIN = 10.0
+"""For so many seconds, a second /quit is meant as one."""
 
 _log = logging.getLogger(__name__)
 
@@ -20,10 +27,11 @@ class Desk:
 
     Args:
         operator: does what they ask for.
-        show: shows what a command has to say later, harmless for a terminal.
+        show: shows lines, harmless for a terminal.
         quit: ends the server.
         started: when the server started, in seconds since the epoch.
-        memory: tells how much memory it has needed, in bytes.
+        machine: what there is around the chat.
+        asks: whether a ``/quit`` is taken for a slip, the first time, while people are here.
     """
 
     def __init__(
@@ -32,18 +40,39 @@ class Desk:
         show: Callable[[Iterable[str]], None],
         quit: Callable[[], None],
         started: float,
-        memory: Callable[[], int] = peak_memory,
+        machine: Machine,
+        *,
+        asks: bool = False,
     ) -> None:
         self.ended = False
         """The server was asked to end: no more lines are wanted."""
+        self.pace = Pace(operator.messages(), started)
+        self._operator = operator
         self._show = show
-        self._quit = quit
-        self._house = House(operator, self.show, self.quit, started, memory)
+        self._end = quit
+        self._asks = asks
+        self._asked: float | None = None
+        self._house = House(operator, self.show, self._quit, started, machine, self.pace)
 
-    def quit(self) -> None:
+    def end(self) -> None:
         """Ask the server to end."""
         self.ended = True
-        self._quit()
+        self._end()
+
+    def _quit(self, now: float) -> Iterable[str]:
+        """Ask the server to end, or first the operator; the question."""
+        people = self._operator.figures().people
+        sure = self._asked is not None and 0 <= now - self._asked <= AGAIN
+        if self._asks and people and not sure:
+            self._asked = now
+            verb = "is" if people == 1 else "are"
+            return [f"{several(people, 'person')} {verb} here; /quit again ends the server"]
+        self.end()
+        return ()
+
+    def look(self, now: float) -> None:
+        """Look how busy the chat is; to be called every few seconds."""
+        self.pace.look(self._operator.messages(), now)
 
     def show(self, lines: Iterable[str]) -> None:
         """Show what a command has to say later."""
@@ -53,6 +82,19 @@ class Desk:
             _log.exception("a fault of this server, in what a command says later")
         else:
             self._show(shown)
+
+    def enter(self, line: str, now: float) -> None:
+        """Do what the line asks for, and show what there is to say at once."""
+        self._show(self.answer(line, now))
+
+    @property
+    def owes(self) -> bool:
+        """Whether something that was asked for is still to be done, or to be found."""
+        return bool(self._operator.owed)
+
+    def when_answered(self, call: Callable[[], None]) -> None:
+        """Call this whenever nothing is owed any more."""
+        self._operator.answered = call
 
     def answer(self, line: str, now: float) -> list[str]:
         """Do what the line asks for; what there is to say at once, harmless for a terminal."""
@@ -82,14 +124,19 @@ class Desk:
             raise command.misused()
         return command.run(self._house, rest, now)
 
-    def offers(self, before: str, now: float) -> list[str]:
+    def offers(self, before: str, now: float) -> list[Offer]:
         """What the last word before the cursor may become."""
         *words, begun = before.split(" ")
         if not words:
-            return [f"{command.name} " for command in TABLE if before and command.name.startswith(begun.casefold())]
+            return _matching(begun, (replace(name, text=f"{name.text} ") for name in names())) if before else []
         command = BY_NAME.get(words[0].casefold())
         earlier = list(filter(None, words[1:]))
         if command is None or len(earlier) >= len(command.offers):
             return []
-        offers = command.offers[len(earlier)](self._house, earlier, now)
-        return [offer for offer in offers if offer.casefold().startswith(begun.casefold())]
+        return _matching(begun, command.offers[len(earlier)](self._house, earlier, now))
+
+
+def _matching(begun: str, offers: Iterable[Offer]) -> list[Offer]:
+    """Those that begin so, with what is said about them harmless for a terminal."""
+    begin = begun.casefold()
+    return [replace(offer, about=harmless(offer.about)) for offer in offers if offer.text.casefold().startswith(begin)]

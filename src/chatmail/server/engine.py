@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from chatmail.core.hub import Hub
-from chatmail.core.records import Lookup
+from chatmail.core.records import Earlier, Lookup
 from chatmail.server.stores import Store, StoreError
 
 PAUSE = 0.5
@@ -77,7 +77,8 @@ class Engine:
                 hub.flush()
                 await asyncio.sleep(PAUSE)
             else:
-                if any(change.entry is not None or change.rows for change in changes):
+                stored = zip(changes, results, strict=True)
+                if any((change.entry or change.rows) and not isinstance(result, Earlier) for change, result in stored):
                     self._trouble("")
                 hub.committed(batch, results)
                 hub.flush()

@@ -7,17 +7,23 @@ drive the terminal or begin a line.
 import re
 import time
 from collections.abc import Sequence
+from math import ceil
 
 from msgspec import Struct
 from prompt_toolkit.utils import get_cwidth
 
+from chatmail.terminal.spans import DAY, HOUR, MINUTE
 from chatmail.terminal.text import harmless
 
 CELL_MAX = 40
 """Widest cell of a table, in characters; the last of a row may be longer."""
+CELL_MIN = 10
+"""No column is made narrower than this to fit a table in, in cells: what is cut more says nothing."""
+BLOCKS = "▁▂▃▄▅▆▇█"
+DIGITS = "012345678"
+"""What bars are drawn with, nothing first; digits where there are no blocks."""
 
-MINUTE, HOUR, DAY, WEEK = 60, 3_600, 86_400, 604_800
-_UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
+_UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _SPAN = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
 
 
@@ -32,17 +38,43 @@ class Line(Struct, frozen=True):
         return self.head + self.text
 
 
-def table(*lines: Sequence[str]) -> list[str]:
-    """Rows of cells, each column as wide as its widest cell; made harmless."""
+def table(*lines: Sequence[str], columns: int | None = None) -> list[str]:
+    """Rows of cells, each column as wide as its widest cell; made harmless.
+
+    ``columns``: what is wider than this altogether is cut, the widest columns first.
+    """
     if not lines:
         return []
     last = len(lines[0]) - 1
     cells = [[harmless(text) if at == last else clip(text) for at, text in enumerate(line)] for line in lines]
     widths = [max(map(get_cwidth, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(text + " " * (width - get_cwidth(text)) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    ]
+    if columns is not None:
+        widths = _fit(widths, columns - 2 * last)
+    return ["  ".join(map(_cell, line, widths)).rstrip() for line in cells]
+
+
+def _fit(widths: list[int], room: int) -> list[int]:
+    """The widths, with the widest made narrower until all have room, or can't be made any narrower."""
+    limit = max(widths)
+    while limit > CELL_MIN and sum(min(width, limit) for width in widths) > room:
+        limit -= 1
+    return [min(width, limit) for width in widths]
+
+
+def _cell(text: str, width: int) -> str:
+    """A harmless text in so many cells, cut where it is wider."""
+    if get_cwidth(text) > width:
+        while get_cwidth(text) >= width:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (width - get_cwidth(text))
+
+
+def bars(values: Sequence[float], *, blocks: bool) -> str:
+    """A chart of one row: a bar for each value, the largest as high as can be; what is not nothing can be seen."""
+    heights = BLOCKS if blocks else DIGITS
+    most = max(values) or 1
+    return "".join(heights[ceil(value / most * (len(heights) - 1))] for value in values)
 
 
 def clip(text: str, limit: int = CELL_MAX) -> str:
@@ -58,18 +90,6 @@ def parse_span(text: str) -> float | None:
     return float(sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)(.)", text))) or None
 
 
-def span(seconds: float) -> str:
-    """A span of time in its two largest units: ``42s``, ``5m``, ``3h05m``, ``2d4h``."""
-    whole = max(0, int(seconds))
-    if whole < MINUTE:
-        return f"{whole}s"
-    if whole < HOUR:
-        return f"{whole // MINUTE}m"
-    if whole < DAY:
-        return f"{whole // HOUR}h{whole % HOUR // MINUTE:02}m"
-    return f"{whole // DAY}d{whole % DAY // HOUR}h"
-
-
 def clock_time(when: float) -> str:
     """The local time of day."""
     return time.strftime("%H:%M:%S", time.localtime(when))
@@ -80,6 +100,11 @@ def moment(when: float, now: float) -> str:
     there = time.localtime(when)
     today = there[:3] == time.localtime(now)[:3]
     return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", there)
+
+
+def day(when: float, now: float) -> str:
+    """The local time if it is today, else the date."""
+    return moment(when, now)[:10]
 
 
 def size(count: float) -> str:

@@ -6,13 +6,18 @@ import socket
 import ssl
 from collections.abc import Callable
 
+from chatmail.core.hosts import host_of
 from chatmail.core.hub import Hub
 from chatmail.core.limits import Rate
 from chatmail.server.session import Connection
 
-BACKLOG = 1024
-SEND_BUFFER = 256 * 1024
-"""What the system may hold of one session's output, in bytes."""
+BATCH = 8
+"""How many connections are accepted in one turn of the loop. Few: they take descriptors before they are counted."""
+FAREWELLS = 32
+"""How many connections are told at the same time that they can't come in; more are cut off without a word."""
+UNCOUNTED = FAREWELLS + 5 * BATCH
+"""How many descriptors connections may take that the door does not count: those that are told to go, and what is
+accepted while a batch makes its way to the door, or out again (four turns, and one batch that was judged too late)."""
 CLOSING_TIME = 3.0
 """How long all connections together have to end at the end, in seconds."""
 
@@ -40,19 +45,35 @@ class Listener:
 
     async def open(self, host: str, port: int) -> int:
         """Listen; returns the port, which the system chose when 0 was asked for. Raises OSError."""
+        limits = self._hub.limits
         # TLS comes later: who has yet to shake hands is a connection like any other, and counted as one.
-        self._server = await asyncio.start_server(self._accept, host, port, backlog=BACKLOG)
+        self._server = await asyncio.start_server(self._accept, host, port, backlog=BATCH)
         for listening in self._server.sockets:
+            # To asyncio, the length of the queue is also how many it takes out of it at once.
+            with listening.dup() as same:
+                same.listen(limits.backlog)
             # What is set here holds for each connection it accepts.
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return int(self._server.sockets[0].getsockname()[1])
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_one_too_many(writer):
+            _log.debug("a connection from %s is cut off: too many", writer.get_extra_info("peername"))
+            writer.transport.abort()
+            return
         connection = Connection(reader, writer, self._hub, self._rate, self._clock, self._tls)
         task = asyncio.get_running_loop().create_task(connection.run())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+
+    def _is_one_too_many(self, writer: asyncio.StreamWriter) -> bool:
+        """Whether this connection can't come in, and so many are being told so that it can't be told."""
+        # Who has a task and no session is being told to go, or has come only just now.
+        if len(self._tasks) - len(self._hub.sessions) < FAREWELLS:
+            return False
+        peer = writer.get_extra_info("peername")
+        return self._hub.door.refusal(host_of(peer[0] if peer else ""), self._clock()) is not None
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

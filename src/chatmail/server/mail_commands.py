@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from chatmail.core.operator import Operator
 from chatmail.core.records import Letter
-from chatmail.server.command import QUOTED_MAX, Command, House, Mistake
-from chatmail.server.lines import clock_time, moment, several, span, table
+from chatmail.server.command import QUOTED_MAX, Command, House, Mistake, Offer
+from chatmail.server.lines import clock_time, moment, several, table
+from chatmail.terminal.spans import span
 from chatmail.terminal.text import CONTINUED
 
 ID_MIN = 6
@@ -34,15 +35,16 @@ def _mail(house: House, rest: str, now: float) -> Iterable[str]:
             raise MAIL.misused()
 
 
-def _deeds(house: House, words: Sequence[str], now: float) -> Iterable[str]:  # noqa: ARG001 - offers are called alike
-    return ("retry ", "drop ")
+def _deeds(house: House, words: Sequence[str], now: float) -> Iterable[Offer]:  # noqa: ARG001 - offers are called alike
+    return Offer("retry ", "try again now"), Offer("drop ", "give up")
 
 
-def _ids(house: House, words: Sequence[str], now: float) -> Iterable[str]:  # noqa: ARG001
-    ids = list(short_ids(_letters(house.operator)))
+def _ids(house: House, words: Sequence[str], now: float) -> Iterable[Offer]:
+    letters = short_ids(_letters(house.operator))
+    ids = [Offer(id, f"to {letter.address}, {_row(id, letter, now)[-1]}") for id, letter in letters.items()]
     match words[0].casefold():
         case "retry":
-            return ["all", *ids]
+            return [Offer("all", several(len(ids), "letter")), *ids]
         case "drop":
             return ids
         case _:

@@ -38,8 +38,6 @@ PING_RATE = Rate(50, 10)
 """How often a session may ping: it costs little, but not nothing."""
 TLS_TIME = 5.0
 """How long a peer has for the TLS handshake, in seconds."""
-SLOW = 10.0
-"""A peer that takes nothing for so many seconds is closed as too slow."""
 LINGER = 1.0
 """How long a peer has to read the last words and hang up, in seconds."""
 
@@ -128,17 +126,22 @@ class Connection:
         try:
             session = self._session = self._hub.connect(host, self._clock(), self.flush)
         except Refused as refused:
+            _log.debug("a connection from %s is refused: %s", host, refused.text)
             await self._secure(LINGER)
             bye = Bye(reason=refused.text, retry=refused.code is Code.SERVER_FULL)
             self._transport.write(encode(refused.frame()) + encode(bye))
             self._end()
             await self._discard()
             return
+        _log.debug("a connection from %s", host)
+        session.on_refusal = _log_refusal
         try:
             await self._secure(TLS_TIME)
             await self._converse(session)
         finally:
             self._hub.disconnected(session, self._clock(), self._reason)
+            if _log.isEnabledFor(logging.DEBUG):
+                _log.debug("%s is disconnected: %s", _who(session), session.reason or self._reason)
 
     async def _secure(self, seconds: float) -> None:
         """Speak TLS from here on, if that is what is spoken; raises OSError when the peer doesn't do so in time.
@@ -254,7 +257,7 @@ class Connection:
         while transport.get_write_buffer_size():
             left = self._untaken()
             try:
-                async with asyncio.timeout(SLOW):
+                async with asyncio.timeout(self._hub.limits.slow):
                     await self._writer.drain()
             except OSError:  # a TimeoutError of ours is one too; else the connection is lost
                 if not transport.is_closing() and self._untaken() == left:
@@ -286,3 +289,13 @@ class Connection:
                 transport.write_eof()
             except OSError:  # the peer has reset the connection, and nobody has read that yet
                 transport.abort()
+
+
+def _who(session: Session) -> str:
+    """Who this is, in the log."""
+    return session.host if session.account is None else f"{session.account.name} from {session.host}"
+
+
+def _log_refusal(session: Session, refused: Refused) -> None:
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("%s: a frame is refused: %s: %s", _who(session), refused.code, refused.text)

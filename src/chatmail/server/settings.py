@@ -100,6 +100,19 @@ class Settings:
     max_per_ip: int = 256
     rate: Rate | None = _RATE
     presence_max: int = 200
+    max_unjoined_per_ip: int = 16
+    join_time: float = 10.0
+    silence_time: float = 45.0
+    slow_time: float = 10.0
+    bad_frames: int = 5
+    journal_entries: int = 10_000
+    journal_size: int = 16_384
+    """In KiB, as ``send_buffer``."""
+    send_buffer: int = 256
+    backlog: int = 1_024
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_file: Path | None = None
+    log_format: Literal["text", "json"] = "text"
     folder: Path = Path()
     """Where relative paths start."""
     check_mail: str | None = None
@@ -264,6 +277,28 @@ TABLE = (
         "N",
         "above so many people, comings and goings go untold",
     ),
+    Row(
+        "MAX_UNJOINED_PER_IP",
+        _size,
+        "N",
+        "connections from one IP address that have not joined; this machine is exempt",
+    ),
+    Row("JOIN_TIME", values.seconds, "SECONDS", "how long a connection has to join"),
+    Row(
+        "SILENCE_TIME", values.seconds, "SECONDS", "a client that says nothing for so long is gone; ours pings every 25"
+    ),
+    Row("SLOW_TIME", values.seconds, "SECONDS", "a connection that takes nothing for so long is closed"),
+    Row("BAD_FRAMES", _size, "N", "lines that are no frames, after which a connection is closed"),
+    Row("JOURNAL_ENTRIES", _size, "N", "the newest entries, kept in memory for those who lag behind"),
+    Row("JOURNAL_SIZE", _size, "KIB", "at most so much of them, in KiB"),
+    Row("SEND_BUFFER", _size, "KIB", "what the system may hold of one connection's output, in KiB"),
+    Row("LOG_LEVEL", partial(values.choice, among="debug info warning error"), "LEVEL", "what is logged, at the least"),
+    Row("LOG_FILE", values.in_folder, "FILE", "what is logged also goes there, a line each, with the time in UTC"),
+    Row(
+        *("LOG_FORMAT", partial(values.choice, among="text json"), "FORMAT"),
+        "text, or json: an object a line, in LOG_FILE and, without a terminal, on standard output",
+    ),
+    Row("BACKLOG", _size, "N", "connections that may wait in the system until they are accepted"),
 )
 
 

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal
 
 from msgspec import Struct
 from prompt_toolkit import PromptSession
@@ -22,8 +23,12 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
-from chatmail.terminal.text import Fragments, wrap
+from chatmail.terminal.text import Fragments, Line, in_encoding, plain, visible, wrap
 
+Notices = Literal["off", "osc9", "osc777"]
+"""How a terminal is asked for a notice on the desktop, if at all: as iTerm2 and kitty, or as urxvt and foot take it."""
+NOTICE_MAX = 100
+"""Longest notice on the desktop, in characters."""
 BATCH = 500
 """So many lines are written at once at most, so that keys are not kept waiting."""
 
@@ -34,7 +39,21 @@ class _Waiting(Struct, frozen=True):
     fragments: Fragments
     hang: int
     ring: bool
+    notice: str
     then: Callable[[], None] | None
+
+
+def desktop_notice(text: str, how: Notices) -> str:
+    """What makes the terminal show this on the desktop; nothing of the text can end the sequence, or part it."""
+    shown = plain(visible(" ".join(text.split()))).replace(";", ",")
+    shown = shown if len(shown) <= NOTICE_MAX else f"{shown[: NOTICE_MAX - 1]}…"
+    match how:
+        case "osc9":
+            return f"\x1b]9;{shown}\x07"
+        case "osc777":
+            return f"\x1b]777;notify;chatmail;{shown}\x07"
+        case "off":
+            return ""
 
 
 class Display:
@@ -44,34 +63,49 @@ class Display:
         style: what the classes look like, in prompt-toolkit's words.
         links: whether a long link stays whole, as in ``wrap``.
         gone: called when there is no terminal any more; what waits is dropped then.
+        notices: how notices reach the desktop.
     """
 
     def __init__(
-        self, style: Mapping[str, str], *, links: bool = False, gone: Callable[[], None] = lambda: None
+        self,
+        style: Mapping[str, str],
+        *,
+        links: bool = False,
+        gone: Callable[[], None] = lambda: None,
+        notices: Notices = "off",
     ) -> None:
         self._style = Style.from_dict(dict(style))
         self._links = links
         self._gone = gone
+        self._notices = notices
         self._queue: deque[_Waiting] = deque()
         self._app: Application[str] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.get_ident()
         self._writing: asyncio.Task[None] | None = None
+        self._aside = False
 
     def show(
-        self, fragments: Fragments, *, hang: int = 0, ring: bool = False, then: Callable[[], None] | None = None
+        self,
+        fragments: Fragments,
+        *,
+        hang: int = 0,
+        ring: bool = False,
+        notice: str = "",
+        then: Callable[[], None] | None = None,
     ) -> None:
         """Write this on lines of its own; may be called from any thread.
 
         Args:
             fragments: what to write; nothing of it can be harmful.
-            hang: as in ``wrap``.
-            ring: whether the bell rings with it.
+            hang: as in ``wrap``, for what is no ``Line`` (which knows it by itself).
+            ring: whether the bell rings with it: once, however many lines are written together.
+            notice: what is shown on the desktop with it, where that is wanted; the last one of many.
             then: called when it has been written.
         """
         if not fragments:
             return
-        self._queue.append(_Waiting(fragments, hang, ring, then))
+        self._queue.append(_Waiting(fragments, hang, ring, notice, then))
         if threading.get_ident() == self._thread:
             self.empty()
         elif self._loop is not None:
@@ -93,8 +127,20 @@ class Display:
                 self._writing.cancel()
             self.empty()
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Meanwhile nothing is written: the terminal is another program's, an editor's say. What comes waits."""
+        self._aside = True
+        try:
+            yield
+        finally:
+            self._aside = False
+            self.empty()
+
     def empty(self) -> None:
         """See to it that all that waits is written."""
+        if self._aside:
+            return
         if self._app is None or not self._app.is_running:
             while self._queue:
                 self._write()
@@ -109,6 +155,8 @@ class Display:
             await asyncio.sleep(0)  # what else comes in this tick is written with it
             while self._queue:
                 await app.renderer.wait_for_cpr_responses()  # where the terminal said the prompt is must still hold
+                if self._aside:
+                    break
                 if app.is_running:
                     app.renderer.erase()
                     self._write()
@@ -127,15 +175,21 @@ class Display:
         output = (self._app or get_app_session()).output
         width = output.get_size().columns - 1
         batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+        encoding = output.encoding()
         lines: Fragments = []
         for one in batch:
-            lines += wrap(one.fragments, width, get_cwidth, hang=one.hang, links=self._links)
+            hang = one.hang or (one.fragments.hang(width, get_cwidth) if isinstance(one.fragments, Line) else 0)
+            fragments = in_encoding(one.fragments, encoding)
+            lines += wrap(fragments, width, get_cwidth, hang=hang, links=self._links)
             lines.append(("", "\n"))
+        notice = next((one.notice for one in reversed(batch) if one.notice), "")
         try:
-            print_formatted_text(output, FormattedText(lines), self._style)
+            print_formatted_text(output, FormattedText(in_encoding(lines, encoding)), self._style)
             if any(one.ring for one in batch):
                 output.bell()
-                output.flush()
+            if notice:
+                output.write_raw(desktop_notice(notice, self._notices))
+            output.flush()
         except OSError:
             self._lose()
             return

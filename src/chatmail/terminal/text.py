@@ -32,11 +32,37 @@ _AS_EMOJI = "\ufe0f"
 """The variation selector that makes an emoji of the character before it (UTS 51)."""
 _EMOJI = "[\u2190-\u21ff\u231a-\u23ff\u2600-\u27bf\u2b05-\u2b55\U0001f000-\U0001faff]"
 """Extended_Pictographic and skin tones, as far as they are ever joined, in whole blocks."""
+_VARIED = re.compile(f"{_EMOJI}|[#*0-9©®‼⁉™ℹⓂ\u25aa-\u25fe⤴⤵〰〽㊗㊙]")
+"""What the selector can make an emoji of (emoji-variation-sequences.txt, in whole blocks)."""
 JOINT = re.compile(f"(?:(?<={_EMOJI})|(?<={_EMOJI}{_AS_EMOJI}))\u200d(?={_EMOJI})")
 """The joiner that makes one emoji of two (families, say): the only one of its kind that the eye can see at work."""
-_CLUSTER = re.compile(f".(?:[{_AS_EMOJI}\U0001f3fb-\U0001f3ff]|\u200d.){{,8}}")
+_PART = f".[\U0001f3fb-\U0001f3ff]?{_AS_EMOJI}?"
+_CLUSTER = re.compile(f"{_PART}(?:\u200d{_PART}){{,3}}")
 """What should not be torn apart: a character, or the longest of the joined emoji that are in use."""
 _LINK = re.compile(r"""["'(<\[]*https?://[!-~]+""")
+
+_STAND_INS = {"│": "|", "─": "-", "→": "->", "…": "...", "·": "-"}
+"""What our own signs become where the terminal's encoding lacks them: a question mark marks nothing."""
+
+
+class Line(Fragments):
+    """Fragments that know what stands before the text: the rows of the text after the first stand below the text.
+
+    Args:
+        text: what is said.
+        time: comes first, as wide in all lines.
+        head: comes between the two: who says it, and how.
+    """
+
+    def __init__(self, text: Fragments, time: Fragments | None = None, head: Fragments | None = None) -> None:
+        self.time, self.head = time or [], head or []
+        super().__init__([*self.time, *self.head, *text])
+
+    def hang(self, width: int, measure: Callable[[str], int]) -> int:
+        """Where its further rows begin, as in ``wrap``; a long name does not push them into a narrow column."""
+        time = measure(plain(self.time))
+        whole = time + measure(plain(self.head))
+        return next((cells for cells in (whole, time) if cells <= width // 3), 0)
 
 
 @lru_cache(maxsize=4096)
@@ -61,22 +87,27 @@ def visible(text: str, style: str = "") -> Fragments:
     if text.isascii() and text.isprintable():
         return [(style, text)] if text else []
     pieces: Fragments = []
-    joints = {found.start() for found in JOINT.finditer(text)}
+    joints = {found.start() for found in JOINT.finditer(text)} - {found.start() for found in _CLUSTER.finditer(text)}
     marks = 0
-    bare = True  # there is nothing before that a variation selector could vary
+    varied = False  # whether the character before is one that a variation selector can vary
     for at, char in enumerate(text):
         marks = marks + 1 if unicodedata.category(char) in {"Mn", "Me"} else 0
         if at in joints:
             shown = char
         else:
-            shown = _escape(char) if marks > COMBINING_MAX or (char == _AS_EMOJI and bare) else _shown(char)
-        bare = shown != char or char in (" ", _AS_EMOJI)
+            shown = _escape(char) if marks > COMBINING_MAX or (char == _AS_EMOJI and not varied) else _shown(char)
+        varied = shown == char and _VARIED.match(char) is not None
         kind = f"{style} class:escape".strip() if len(shown) > 1 and shown != TAB else style
         if pieces and pieces[-1][0] == kind:
             pieces[-1] = (kind, pieces[-1][1] + shown)
         else:
             pieces.append((kind, shown))
     return pieces
+
+
+def shows_itself(text: str) -> bool:
+    """Whether it may be written as it is also where nothing makes it harmless: in an input line, say."""
+    return plain(visible(text)) == text
 
 
 def harmless(text: str) -> str:
@@ -104,6 +135,35 @@ def plain(fragments: Iterable[tuple[str, str]]) -> str:
     return "".join(text for _, text in fragments)
 
 
+@lru_cache(maxsize=16)
+def _missing(encoding: str) -> dict[int, str]:
+    missing = {}
+    for sign, instead in _STAND_INS.items():
+        try:
+            sign.encode(encoding)
+        except UnicodeEncodeError:
+            missing[ord(sign)] = instead
+    return missing
+
+
+def in_encoding(fragments: Fragments, encoding: str) -> Fragments:
+    """The same, with what resembles them in ASCII for those of our own signs that this encoding lacks."""
+    missing = _missing(encoding or "utf-8")
+    return [(style, text.translate(missing)) for style, text in fragments] if missing else fragments
+
+
+@lru_cache(maxsize=4096)
+def _least(char: str) -> int:
+    """How many cells a character takes at least on some terminal, whatever the tables of another one say.
+
+    They differ: marks that stand beside their letter (Devanagari), single vowels of Hangul, halves of flags, emoji made
+    by a selector, and emoji that are newer than a table, all have no cell here and one or two there.
+    """
+    if _NEW_EMOJI.match(char):
+        return 2
+    return int(char == _AS_EMOJI or unicodedata.category(char) not in {"Mn", "Me", "Cf"})
+
+
 def wrap(
     fragments: Fragments, width: int, measure: Callable[[str], int] = len, *, hang: int = 0, links: bool = True
 ) -> Fragments:
@@ -115,8 +175,8 @@ def wrap(
     Args:
         fragments: what others wrote has gone through ``visible`` or ``paragraph``.
         width: of a row, in cells.
-        measure: how many cells a text takes.
-        hang: so many cells at the start of a line are a head of ours, below which nothing is written.
+        measure: how many cells a text takes. More are reckoned where terminals differ.
+        hang: so many cells at the start of the first line are a head of ours, below which nothing is written.
         links: whether a link that is longer than a row stays whole, so that it can still be followed.
     """
     out: Fragments = []
@@ -125,6 +185,9 @@ def wrap(
     gap: Fragments = []
     word: Fragments = []
 
+    def cells(text: str) -> int:
+        return measure(text) if text.isascii() else sum(max(measure(char), _least(char)) for char in text)
+
     def new_row() -> None:
         nonlocal column, start
         out.append(("class:continued", f"\n{' ' * hang}{CONTINUED}"))
@@ -132,7 +195,7 @@ def wrap(
 
     def place() -> None:
         nonlocal column
-        size = sum(measure(text) for _, text in word)
+        size = sum(cells(text) for _, text in word)
         room = column + len(plain(gap))
         if room + size > width and room > hang + len(CONTINUED):
             if word:
@@ -152,13 +215,17 @@ def wrap(
         nonlocal column
         for style, text in word:
             for cluster in _CLUSTER.findall(text):
-                size = measure(cluster)
+                size = cells(cluster)
                 if column + size > width and column > start:
                     new_row()
                 out.append((style, cluster))
                 column += size
 
     for style, text in fragments:
+        if text == CONTINUED and not (column or gap or word):
+            out.append((style, " " * hang + CONTINUED))
+            column = start = hang + len(CONTINUED)
+            continue
         for piece in re.split(r"( +|\n)", text):
             if piece == "\n":
                 place()
