@@ -7,6 +7,7 @@ late, and die between any two steps.
 import sys
 from typing import TypeVar
 
+import pytest
 from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -306,5 +307,13 @@ class Chat(RuleBasedStateMachine):
             watcher.rest()
 
 
-TestChat = Chat.TestCase
-TestChat.settings = settings(max_examples=200, stateful_step_count=50, deadline=None, report_multiple_bugs=False)
+BRIEF = settings(max_examples=50, stateful_step_count=50, deadline=None, report_multiple_bugs=False)
+
+
+class TestChat(Chat.TestCase):
+    settings = BRIEF
+
+
+@pytest.mark.slow
+class TestChatAtLength(Chat.TestCase):
+    settings = settings(BRIEF, max_examples=200)

@@ -9,6 +9,7 @@ import sys
 from functools import partial
 from typing import TypeVar, cast
 
+import pytest
 from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -368,5 +369,13 @@ class Mailing(RuleBasedStateMachine):
         assert "waiting" not in [letter.state for letter in kept.letters]
 
 
-TestMailing = Mailing.TestCase
-TestMailing.settings = settings(max_examples=200, stateful_step_count=50, deadline=None, report_multiple_bugs=False)
+BRIEF = settings(max_examples=50, stateful_step_count=50, deadline=None, report_multiple_bugs=False)
+
+
+class TestMailing(Mailing.TestCase):
+    settings = BRIEF
+
+
+@pytest.mark.slow
+class TestMailingAtLength(Mailing.TestCase):
+    settings = settings(BRIEF, max_examples=200)

@@ -7,6 +7,8 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.client.certificates import fingerprint_of, issue
 from tests.endtoend.conftest import Desk
 from tests.endtoend.terminal import Terminal
@@ -103,6 +105,7 @@ async def test_a_person_proves_who_they_are_once(desk: Desk) -> None:
     await ends(server)
 
 
+@pytest.mark.slow
 async def test_a_certificate_that_has_changed_is_refused_until_it_is_named(desk: Desk) -> None:
     first, second = Certificate(desk.folder, "first"), Certificate(desk.folder, "second")
     server = await desk.server(**first.settings)

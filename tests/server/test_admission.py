@@ -232,6 +232,7 @@ async def test_a_server_that_has_room_for_nobody_does_not_start(tmp_path: Path) 
 # Great numbers.
 
 
+@pytest.mark.slow
 async def test_1000_who_are_cut_off_at_once_come_back_at_once_and_miss_nothing(tmp_path: Path) -> None:
     async with serving(tmp_path) as server:
         port = await server.port()

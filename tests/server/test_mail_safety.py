@@ -234,6 +234,7 @@ async def test_the_mail_server_gets_the_very_bytes_of_the_letter(text: str) -> N
     check(received, MARY)
 
 
+@pytest.mark.slow
 async def test_one_sender_cannot_write_to_any_number_of_mailboxes_in_an_hour() -> None:
     async with MailServer() as mail, house(mail, Limits(max_per_ip=1_000)) as h:
         readers = [await Peer.joined(h.port, f"Reader{number}") for number in range(PER_SENDER + 2)]
