@@ -14,13 +14,24 @@ from tests.endtoend.terminal import Terminal
 SCRIPTS = Path(sys.executable).parent
 
 
+def reserved_port() -> socket.socket:
+    """A free port that nobody else is given while this is open: bound, but not listened on.
+
+    A server may listen on it all the same, on Linux: both say that the address may be used again (socket(7)).
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
+
+
 class Desk:
     """Starts programs, each with a home of its own, and ends what is left of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = int(probe.getsockname()[1])
+        self._reserved = reserved_port()
+        self.port = int(self._reserved.getsockname()[1])
         self._terminals: list[Terminal] = []
 
     def environment(self, who: str, settings: Mapping[str, str]) -> dict[str, str]:
@@ -56,6 +67,7 @@ class Desk:
         """End everything."""
         for terminal in self._terminals:
             await terminal.close()
+        self._reserved.close()
 
 
 @pytest.fixture(autouse=True)

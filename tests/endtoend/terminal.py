@@ -74,6 +74,11 @@ class Terminal:
         return [line.rstrip() for line in [*above, *self._screen.display]]
 
     @property
+    def screen(self) -> pyte.Screen:
+        """What is on the screen now, with its colours; to look at."""
+        return self._screen
+
+    @property
     def cursor_line(self) -> str:
         """The line the cursor is in."""
         return str(self._screen.display[self._screen.cursor.y]).rstrip()

@@ -15,9 +15,7 @@ import os
 import random
 import shutil
 import signal
-import socket
 import sqlite3
-import sys
 from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -245,17 +243,6 @@ def address(name: str) -> str:
     return f"{name.lower()}@example.org"
 
 
-def reserved_port() -> socket.socket:
-    """A free port that nobody else is given while this is open: bound, but not listened on.
-
-    A server may listen on it all the same, on Linux: both say that the address may be used again (socket(7)).
-    """
-    reserved = socket.socket()
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reserved.bind(("127.0.0.1", 0))
-    return reserved
-
-
 async def leave(peer: Peer) -> None:
     await peer.send(Leave())
     await peer.bye()
@@ -277,10 +264,7 @@ class Conversation:
     """
 
     def __init__(self, desk: Desk, mail: MailServer, many: int) -> None:
-        self._reserved = reserved_port()
-        self.port = int(self._reserved.getsockname()[1])
-        if sys.platform != "linux":
-            self._reserved.close()
+        self.port = desk.port
         self.mail = mail
         readers = (reader for number in count() for reader in (ABSENT[number // many], TALKERS[number % len(TALKERS)]))
         self.talkers = [Talker(name, readers) for name in TALKERS]
@@ -435,7 +419,6 @@ class Conversation:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.communicate()
-        self._reserved.close()
 
 
 @asynccontextmanager
