@@ -78,12 +78,12 @@ class Visit:
         self.writer.write(data)
 
     async def expect(self, kind: type[F]) -> F:
-        """The next frame, which must be of this kind; pings come when they like, and only count when asked for."""
+        """The next frame, which must be of this kind; ping and who come when they like, and count when asked for."""
         while True:
             (frame,) = self._decoder.feed(await self._reader.readline())
             if isinstance(frame, kind):
                 return frame
-            assert isinstance(frame, wire.Ping), frame
+            assert isinstance(frame, wire.Ping | wire.Who), frame
 
     async def admit(self, *frames: wire.Frame, answer: wire.Welcome | None = None) -> wire.Join:
         """Take the join, answer with a welcome, and send what follows it."""

@@ -14,7 +14,7 @@ from chatmail.client.completion import ChatCompleter, people
 from chatmail.client.timeline import Timeline
 from chatmail.core import wire
 from chatmail.terminal.text import shows_itself
-from tests.client.scripted import direct, message, person, welcome
+from tests.client.scripted import NOW, direct, message, person, welcome
 
 
 @pytest.fixture
@@ -76,13 +76,34 @@ def test_presence_is_told_with_the_name(timeline: Timeline) -> None:
     idle = structs.replace(person("Bob"), idle=300)
     timeline.receive(wire.People(people=[*there, idle, structs.replace(person("Cy"), idle=59)], total=5))
     assert offered(timeline, "/dm ") == [
-        ("/dm Zoe ", "not here, will be emailed"),
+        ("/dm Zoe ", "not here"),
         ("/dm Ann ", "here"),
         ("/dm Bob ", "here, idle 5m"),
         ("/dm Cy ", "here"),
         ("/dm Mary ", "away: lunch"),
         ("/dm Max ", "away"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("mailed", "told"), [("always", "will be emailed"), ("away", "will be emailed"), ("never", "will not be emailed")]
+)
+def test_whether_mail_reaches_somebody_is_told_where_it_is_known(
+    timeline: Timeline, mailed: wire.When, told: str
+) -> None:
+    zoe = structs.replace(person("Zoe"), idle=7_200, mailed=mailed)
+    timeline.receive(message(1, sender="Zoe"))
+    timeline.receive(wire.People(people=[zoe], total=1))
+    assert offered(timeline, "/dm z") == [("/dm Zoe ", "here, idle 2h00m")]
+    timeline.receive(wire.People(people=[structs.replace(zoe, away="away")], total=1))
+    assert offered(timeline, "/dm z") == [("/dm Zoe ", f"away 2h00m, {told}")]
+    timeline.receive(wire.Left(seq=2, time=NOW, name="Zoe", reason="left"))
+    assert offered(timeline, "/dm z") == [("/dm Zoe ", f"not here, {told}")]
+
+
+def test_whom_we_wrote_to_is_offered_though_they_never_were_here(timeline: Timeline) -> None:
+    timeline.receive(direct(1, sender="John", to="Dan"))
+    assert offered(timeline, "/dm d") == [("/dm Dan ", "not here")]
 
 
 def test_nobody_is_said_to_be_gone_where_the_list_has_no_room_for_all(timeline: Timeline) -> None:

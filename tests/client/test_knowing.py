@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from chatmail.core import wire
-from tests.client.scene import ENTER, scene
-from tests.client.scripted import NOW, direct, echo, message
+from tests.client.scene import ENTER, TAB, scene
+from tests.client.scripted import NOW, direct, echo, message, person
 
 
 async def test_a_line_that_is_not_confirmed_is_shown_as_waiting_until_it_is() -> None:
@@ -21,7 +21,8 @@ async def test_a_line_that_is_not_confirmed_is_shown_as_waiting_until_it_is() ->
         assert john.terminal.text.count("hello") == 1
 
 
-async def test_a_line_that_is_confirmed_at_once_never_looks_as_if_it_waited() -> None:
+async def test_a_line_that_is_confirmed_in_time_never_looks_as_if_it_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatmail.client.prompt.LATE", 1_000.0)
     async with scene() as john:
         await john.line("hello")
         john.terminal.type(ENTER)
@@ -59,12 +60,36 @@ async def test_the_toolbar_counts_down_to_the_next_try_and_enter_brings_it_at_on
     monkeypatch.setattr("chatmail.client.connection.backoff", lambda attempt, timing, rand: 1_000.0)
     async with scene() as john:
         john.visit.cut()
-        await john.terminal.until(lambda: "reconnecting in 1000 s" in john.terminal.toolbar)
-        await john.terminal.until(lambda: "reconnecting in 999 s" in john.terminal.toolbar)
+        await john.terminal.until(lambda: "reconnecting in " in john.terminal.toolbar)
+        shown = john.terminal.toolbar.partition("reconnecting in ")[2]
+        await john.terminal.until(
+            lambda: "reconnecting in " in john.terminal.toolbar and shown not in john.terminal.toolbar
+        )
         john.terminal.type(ENTER)
         visit = await john.server.visit()
         await visit.admit()
         await john.terminal.until(lambda: "connected" in john.terminal.toolbar)
+
+
+async def test_own_lines_are_never_ignored() -> None:
+    async with scene() as john:
+        await john.line("/ignore John")
+        john.terminal.type(ENTER)
+        await john.terminal.shows("-- you see nothing of what these say: nobody")
+        john.visit.send(message(1, "it is me", sender="John"))
+        await john.terminal.shows("you: it is me")
+
+
+async def test_what_is_completed_is_as_things_are_now() -> None:
+    async with scene() as john:
+        john.terminal.type("/dm ")
+        await john.visit.expect(wire.Who)
+        people = [person("Bob"), wire.Person(name="Mary", since=NOW, away="tea", idle=7_200, mailed="always")]
+        john.visit.send(wire.People(people=people, total=2))
+        await john.terminal.until(lambda: "2 here" in john.terminal.toolbar)
+        john.terminal.type(TAB)
+        await john.terminal.shows("away 2h00m: tea, will be emailed")
+        assert "people are here" not in john.terminal.text
 
 
 async def test_one_person_can_be_asked_about() -> None:
@@ -100,7 +125,7 @@ async def test_nothing_is_seen_of_what_somebody_says_who_is_ignored(tmp_path: Pa
     async with scene() as john:
         await john.line("/ignore eve")
         john.terminal.type(ENTER)
-        await john.terminal.shows("-- you see nothing of what these say: eve; their direct messages still reach")
+        await john.terminal.shows("-- you see nothing of what these say: eve; their direct messages")
         john.visit.send(message(1, "hello John", sender="Eve"), direct(2, "psst", sender="Eve"), message(3, "hi"))
         await john.terminal.shows("Mary: hi")
         assert "hello John" not in john.terminal.text
@@ -127,3 +152,24 @@ async def test_what_one_mail_tells_of_several_messages_is_told_once() -> None:
             f"{message(4).time.astimezone():%H:%M} Mary: hi",
             "is sent",
         ]
+
+
+async def test_a_mail_that_failed_stands_out_and_says_why() -> None:
+    failed = wire.Receipt(seq=1, to="Mary", online=False, mail="failed", detail="mailbox full")
+    queued = wire.Receipt(seq=1, to="Mary", online=False, mail="queued")
+    async with scene(direct(1, "hi", sender="John", to="Mary"), queued, failed) as john:
+        await john.terminal.shows(
+            "\n-- Mary is not here now; an email is on its way as well\n-- the email to Mary failed: mail"
+        )
+        assert john.terminal.look("-- the email").bold
+        assert not john.terminal.look("-- Mary is").bold
+
+
+async def test_what_was_chosen_about_mail_is_confirmed() -> None:
+    async with scene() as john:
+        for when, told in (("always", "always sent by email as well"), ("never", "never sent by email")):
+            await john.line(f"/notify {when}")
+            john.terminal.type(ENTER)
+            asked = await john.visit.expect(wire.Notify)
+            john.visit.send(wire.Ack(id=asked.id))
+            await john.terminal.shows(f"-- direct messages to you are {told}")

@@ -358,6 +358,54 @@ async def test_further_lines_and_rows_stand_below_the_text() -> None:
         ]
 
 
+async def test_wide_characters_take_two_cells_wherever_a_row_ends() -> None:
+    async with scene(message(1, "猫" * 40), message(2, "one 🚀 " * 12)) as john:
+        await john.terminal.until(lambda: john.terminal.text.count("🚀") == 12)
+        assert [line.rstrip() for line in lines_of(john.terminal.lines)[1:5]] == [
+            f"Mary: {'猫' * 33}",
+            f"{' ' * 12}│ {'猫' * 7}",
+            f"Mary: {'one 🚀 ' * 9}one",
+            f"{' ' * 12}│ 🚀 one 🚀 one 🚀",
+        ]
+
+
+async def test_a_link_longer_than_a_row_can_still_be_followed() -> None:
+    link = f"https://example.org/{'way/' * 30}end"
+    async with scene(message(1, f"see {link}"), message(2, "there")) as john:
+        await john.terminal.shows("there")
+        assert link in "".join(john.terminal.lines)
+
+
+async def test_lines_of_another_day_stand_below_its_name() -> None:
+    first, second = (structs.replace(message(seq), time=NOW - timedelta(days=3 - seq)) for seq in (1, 2))
+    async with scene(join=False) as john:
+        await john.visit.admit(first, second, answer=welcome("John", "Mary", seq=2))
+        await john.terminal.until(lambda: john.terminal.text.count("Mary: hello") == 2)
+        shown = lines_of(john.terminal.lines)[1:5]
+        assert shown == [
+            f"-- {clock(NOW - timedelta(days=2), '%A, %Y-%m-%d')}",
+            "Mary: hello",
+            f"-- {clock(NOW - timedelta(days=1), '%A, %Y-%m-%d')}",
+            "Mary: hello",
+        ]
+
+
+async def test_colours_tell_who_and_how() -> None:
+    notice = wire.Notice(seq=5, time=NOW, text="tea")
+    said = (message(1, "hey @John"), message(2, "mine", "John"), message(3, sender="Bob"), direct(4), notice)
+    async with scene(*said) as john:
+        await john.terminal.shows("notice: tea")
+        look = john.terminal.look
+        assert look("Mary: ").bold
+        assert look("Mary: ").fg == look("Mary → ").fg != look("Bob: ").fg
+        assert look("hey").fg == look("mine").fg == "default"
+        assert look("@John").reverse
+        assert not look("hey").reverse
+        assert look("you: ").underscore
+        assert look("you (direct)").underscore
+        assert len({look(text).fg for text in ("14:02", "(direct)", "!! notice", "hey")}) == 4
+
+
 async def test_a_fresh_start_shows_where_the_new_begins() -> None:
     async with scene(join=False) as john:
         answer = structs.replace(welcome("John", "Mary", seq=3), seen=1)

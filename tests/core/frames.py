@@ -125,6 +125,10 @@ FROM_SERVERS: list[tuple[wire.ServerFrame, str]] = [
             '"detail":"no such mailbox (5.1.1)"}'
         ),
     ),
+    (
+        wire.People(people=[wire.Person(name="Mary", since=TIME, idle=61, mailed="away")], total=1),
+        f'{{"type":"people","people":[{{"name":"Mary","since":{TIME_TEXT},"idle":61,"mailed":"away"}}],"total":1}}',
+    ),
     (wire.People(people=[MARY, JOHN], total=9), f'{{"type":"people","people":[{MARY_TEXT},{JOHN_TEXT}],"total":9}}'),
     (wire.Gap(missed=3), '{"type":"gap","missed":3}'),
     (wire.Page(entries=[], more=False), '{"type":"page","entries":[],"more":false}'),

@@ -307,13 +307,12 @@ class Chat(RuleBasedStateMachine):
             watcher.rest()
 
 
+class AtLength(Chat):
+    """The same, for longer."""
+
+
 BRIEF = settings(max_examples=50, stateful_step_count=50, deadline=None, report_multiple_bugs=False)
-
-
-class TestChat(Chat.TestCase):
-    settings = BRIEF
-
-
-@pytest.mark.slow
-class TestChatAtLength(Chat.TestCase):
-    settings = settings(BRIEF, max_examples=200)
+TestChat = Chat.TestCase
+TestChat.settings = BRIEF
+TestChatAtLength = pytest.mark.slow(AtLength.TestCase)
+TestChatAtLength.settings = settings(BRIEF, max_examples=200)

@@ -369,13 +369,12 @@ class Mailing(RuleBasedStateMachine):
         assert "waiting" not in [letter.state for letter in kept.letters]
 
 
+class AtLength(Mailing):
+    """The same, for longer."""
+
+
 BRIEF = settings(max_examples=50, stateful_step_count=50, deadline=None, report_multiple_bugs=False)
-
-
-class TestMailing(Mailing.TestCase):
-    settings = BRIEF
-
-
-@pytest.mark.slow
-class TestMailingAtLength(Mailing.TestCase):
-    settings = settings(BRIEF, max_examples=200)
+TestMailing = Mailing.TestCase
+TestMailing.settings = BRIEF
+TestMailingAtLength = pytest.mark.slow(AtLength.TestCase)
+TestMailingAtLength.settings = settings(BRIEF, max_examples=200)

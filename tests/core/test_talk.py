@@ -179,8 +179,8 @@ class TestPeople:
         (people,) = john.ask(Who())
         assert people == People(
             people=[
-                Person(name="John", since=came, idle=0),
-                Person(name="Mary", since=came, idle=2, away="tea"),
+                Person(name="John", since=came, idle=0, mailed="always"),
+                Person(name="Mary", since=came, idle=2, away="tea", mailed="always"),
             ],
             total=2,
         )

@@ -312,6 +312,19 @@ async def test_the_chart_of_stats_fits_the_terminal_and_its_encoding() -> None:
         assert lines[-2] == "disk         nothing is kept"
 
 
+async def test_the_chart_grows_with_what_is_said() -> None:
+    now = NOW
+    async with at_terminal("John", clock=lambda: now, chat_db=":memory:") as operator:
+        await operator.screen.shows(ends("chatmail>"))
+        for minute, count in enumerate((4, 1, 2)):
+            for _ in range(count):
+                await operator.house.send("John", Say(text="hello"), now)
+            now = NOW + 60 * (minute + 1)
+            operator.keys.send_text("/stats\r")
+            await operator.screen.shows(ends_with_a_prompt_after(10 * (minute + 1)))
+        assert [line.split()[1] for line in operator.screen.lines if line.startswith("messages ")] == ["█", "█▃", "█▃▅"]
+
+
 async def test_log_changes_what_is_shown_from_then_on() -> None:
     log, answers = logging.getLogger("chatmail.server.session"), logging.getLogger(OPERATOR)
     async with at_terminal(log_level="warning") as operator:

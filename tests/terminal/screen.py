@@ -13,6 +13,7 @@ from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
+from pyte.screens import Char
 
 
 class AnsweringScreen(pyte.Screen):
@@ -79,6 +80,15 @@ class Terminal:
     @property
     def text(self) -> str:
         return "\n".join(line for line in self.lines if line)
+
+    def look(self, text: str) -> Char:
+        """How this text looks, by its first character."""
+        row = next(row for row, line in enumerate(self.lines) if text in line)
+        column = next(at for at in range(80) if "".join(self._cells(row, at)).startswith(text))
+        return self._screen.buffer[row][column]
+
+    def _cells(self, row: int, start: int) -> list[str]:
+        return [self._screen.buffer[row][column].data for column in range(start, 80)]
 
     def type(self, keys: str) -> None:
         self._keys.send_text(keys)

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from chatmail.client import commands, shortcodes
 from chatmail.client.screen import IDLE_SHOWN
 from chatmail.client.timeline import Timeline
+from chatmail.core import wire
 from chatmail.terminal.spans import span
 from chatmail.terminal.text import plain, shows_itself, visible
 
@@ -60,10 +61,20 @@ def presence(name: str, timeline: Timeline) -> str:
     """Whether somebody would see at once what is said to them, in a word or two."""
     person = timeline.roster.get(name)
     if person is None:
-        return "not here, will be emailed" if timeline.total <= len(timeline.roster) else ""  # it may hold only some
+        if timeline.total > len(timeline.roster):  # it may hold only some
+            return ""
+        gone = timeline.gone.get(name)
+        return _mailed("not here", gone.mailed if gone is not None else UNSET)
+    idle = "" if person.idle is UNSET or person.idle < IDLE_SHOWN else f" {span(person.idle)}"
     if person.away is not UNSET:
-        return "away" + (f": {plain(visible(person.away))}" if person.away != commands.AWAY else "")
-    return "here" if person.idle is UNSET or person.idle < IDLE_SHOWN else f"here, idle {span(person.idle)}"
+        reason = f": {plain(visible(person.away))}" if person.away != commands.AWAY else ""
+        return _mailed(f"away{idle}{reason}", person.mailed)
+    return f"here, idle{idle}" if idle else "here"
+
+
+def _mailed(presence: str, mailed: wire.When | UnsetType) -> str:
+    """What is known of whether an absent person gets direct messages by email as well."""
+    return presence if mailed is UNSET else f"{presence}, will {'not ' * (mailed == 'never')}be emailed"
 
 
 def _emoji(code: re.Match[str]) -> list[Completion]:

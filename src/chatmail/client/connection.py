@@ -32,6 +32,8 @@ from chatmail.core.decoder import Decoder
 CHUNK = 64 * 1024
 LINE_LIMIT = 8 * wire.LINE_MAX
 """Longest line believed, in bytes: lists of people are the longest frames, and no reason to part."""
+FRESH = 30.0
+"""Who is here, and how idle, is known well enough for so many seconds."""
 AGAIN = frozenset({wire.Code.SERVER_FULL, wire.Code.UNAVAILABLE})
 """Refusals that pass by themselves: no end for somebody who was in already."""
 
@@ -97,6 +99,7 @@ class Connection:
         self._shown = self._reported = 0
         self._cut: Ending | Lost | None = None
         """Why we cut the socket ourselves."""
+        self._refreshed = float("-inf")
         self._hurried = asyncio.Event()
         self._rearm = asyncio.Event()
         self._pulse = asyncio.Event()
@@ -148,6 +151,13 @@ class Connection:
             self.joined = False
         if self._scope and self._scope.when() is None:
             self._scope.reschedule(_now() + grace)
+
+    def refresh(self) -> None:
+        """Ask who is here without showing it, unless that was known a moment ago."""
+        if self.joined and _now() >= self._refreshed + FRESH:
+            self._refreshed = _now()
+            self.timeline.quiet += 1
+            self._write(wire.Who())
 
     def hurry(self) -> None:
         """Wait no longer for the next try: somebody has something to say."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from chatmail.client.link import Server
-from chatmail.client.state import Lines
+from chatmail.client.state import Lines, lament
 from chatmail.core.names import fold
 
 
@@ -56,5 +56,5 @@ class Ignored:
             self._lament(error)
 
     def _lament(self, error: OSError) -> None:
-        path = self._file.path if self._file is not None else ""
-        self._report(f"whom you ignore is not kept for the next start: {path}: {error.strerror or error}")
+        if self._file is not None:
+            self._report(f"whom you ignore is not kept for the next start: {lament(self._file.path, error)}")

@@ -26,6 +26,7 @@ from chatmail.client.lookback import Found, LookBack, NotFound
 from chatmail.client.timeline import News, Timeline
 from chatmail.client.view import Bell, View
 from chatmail.core import wire
+from chatmail.core.names import fold
 from chatmail.terminal.display import Display, Notices
 from chatmail.terminal.editor import EditorError
 from chatmail.terminal.signals import handling
@@ -103,6 +104,7 @@ class Chat:
             erase_when_done=True,  # the line comes back from the server
         )
         self._draft = Draft(self._session.default_buffer)
+        self._session.default_buffer.on_text_changed += lambda _: self._typed()
         self._session.app.key_processor.before_key_press += lambda _: self._view.pressed()
 
     async def run(self) -> Ending:
@@ -181,6 +183,11 @@ class Chat:
             if not self._code:
                 self._draft.keep()
 
+    def _typed(self) -> None:
+        """Where a name may be completed, it is to be known how its person is."""
+        if self._draft.text.startswith("/dm ") or "@" in self._draft.text:
+            self.connection.refresh()
+
     def _interrupt(self) -> None:
         """Ctrl-C clears the line."""
         if self._editing:
@@ -253,11 +260,11 @@ class Chat:
     def _ignore(self, action: commands.Ignore) -> None:
         """Hear no more of somebody, or hear them again."""
         ignored = self._ignored
-        if action.name:
+        if action.name and fold(action.name) != fold(self._timeline.me):
             (ignored.remove if action.off else ignored.add)(action.name)
         names = ", ".join(ignored.names()) or "nobody"
-        mail = "; their direct messages still reach you by email" if ignored.names() else ""
-        self._display.show(screen.status(f"you see nothing of what these say: {names}{mail}"))
+        mail = "; their direct messages are mailed to you as /notify says" if ignored.names() else ""
+        self._view.tell(screen.status(f"you see nothing of what these say: {names}{mail}"))
 
     def _enter_code(self, text: str) -> bool:
         code = "".join(text.split()).replace("-", "")

@@ -69,7 +69,11 @@ class Timeline:
         self.unconfirmed: dict[str, Kept] = {}
         """Own frames without an answer yet, by id, in the order in which they were typed."""
         self.speakers: list[str] = []
-        """Others who spoke, the latest first."""
+        """Others who spoke, or to whom we wrote, the latest first."""
+        self.gone: dict[str, wire.Person] = {}
+        """Of these, who left, as they were last known."""
+        self.quiet = 0
+        """So many lists of people were asked for that nobody wants to see."""
         self.partner: str | None = None
         """Whom ``/r`` answers."""
         self._answers = False
@@ -124,6 +128,9 @@ class Timeline:
                 self._welcome(frame)
             case wire.People():
                 self._people(frame.people, frame.total)
+                if self.quiet:
+                    self.quiet -= 1
+                    return None
             case wire.Ack():
                 return self._ack(frame)
             case wire.Error():
@@ -142,6 +149,7 @@ class Timeline:
         # The server's number is behind ours when the connection broke before we could report what was shown.
         self.after = max(self.seq, frame.seen) if frame.seen is not UNSET else self.seq or None
         self._catching_up = frame.resumed
+        self.quiet = 0
         self._people(frame.people, frame.total)
 
     def _people(self, people: list[wire.Person], total: int) -> None:
@@ -161,7 +169,7 @@ class Timeline:
                 return self._joined(frame, live=live)
             case wire.Left():
                 return self._left(frame, live=live)
-            case wire.Message() | wire.Direct() if frame.sender in self.ignored:
+            case wire.Message() | wire.Direct() if frame.sender != self.me and frame.sender in self.ignored:
                 return None
             case wire.Message() | wire.Direct():
                 return self._said(frame, answered, fresh=live or self._catching_up)
@@ -179,7 +187,9 @@ class Timeline:
 
     def _left(self, frame: wire.Left, *, live: bool) -> News | None:
         if live and frame.name in self.roster:
-            del self.roster[frame.name]
+            person = self.roster.pop(frame.name)
+            if frame.name in self.speakers:
+                self.gone[frame.name] = person
             self.total -= 1
         elif live and self.total > len(self.roster):
             self.total -= 1  # one of those that the list had no room for
@@ -188,13 +198,11 @@ class Timeline:
     def _said(self, frame: wire.Message | wire.Direct, answered: Kept | None, *, fresh: bool) -> News:
         direct = isinstance(frame, wire.Direct)
         if frame.sender == self.me:
-            if isinstance(frame, wire.Direct) and not self._answers:
-                self.partner = frame.to
+            if isinstance(frame, wire.Direct):
+                self._met(frame.to)
+                self.partner = self.partner if self._answers else frame.to
             return News(frame, answered=answered, fresh=fresh)
-        if frame.sender in self.speakers:
-            self.speakers.remove(frame.sender)
-        self.speakers.insert(0, frame.sender)
-        del self.speakers[SPEAKERS_MAX:]
+        self._met(frame.sender)
         if direct:
             self.partner = frame.sender
             self._answers = True
@@ -202,6 +210,17 @@ class Timeline:
         self.unread_direct += fresh and direct
         ring = fresh and (direct or bool(mention_of(self.me).search(frame.text)))
         return News(frame, fresh=fresh, missed=self._is_missed(frame.seq), ring=ring)
+
+    def _met(self, name: str) -> None:
+        """Somebody spoke, or was written to."""
+        if name == self.me:
+            return
+        if name in self.speakers:
+            self.speakers.remove(name)
+        self.speakers.insert(0, name)
+        for forgotten in self.speakers[SPEAKERS_MAX:]:
+            self.gone.pop(forgotten, None)
+        del self.speakers[SPEAKERS_MAX:]
 
     def _ack(self, frame: wire.Ack) -> News | None:
         answered = self._settle(frame.id)

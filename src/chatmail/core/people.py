@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from chatmail.core.records import Account, Change, Entry
 from chatmail.core.session import Session
@@ -47,10 +48,13 @@ class Presence:
         """While they are cut off: when that is announced."""
 
     def person(self, now: float | None = None) -> Person:
-        """Their line in the list of people, at this time; with None, nothing is said of how idle they are."""
-        away = self.account.away
-        idle = UNSET if now is None or self.session is None else int(max(0.0, now - self.session.active))
-        return Person(name=self.account.name, since=self.since, away=UNSET if away is None else away, idle=idle)
+        """Their line in the list of people: for who asks at this time, or (None) for all."""
+        account = self.account
+        person = Person(name=account.name, since=self.since, away=UNSET if account.away is None else account.away)
+        if now is None:
+            return person
+        idle = UNSET if self.session is None else int(max(0.0, now - self.session.active))
+        return replace(person, idle=idle, mailed=account.notify)
 
 
 class Roster:
@@ -107,7 +111,7 @@ class Roster:
             if presence is own:
                 continue
             person = presence.person(now)
-            room -= 80 + 4 * len(person.name) + 6 * len(person.away or "")
+            room -= 100 + 4 * len(person.name) + 6 * len(person.away or "")
             if len(people) >= self._hub.limits.presence_max or room < 0:
                 break
             people.append(person)

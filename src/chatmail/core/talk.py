@@ -129,8 +129,9 @@ def whois(hub: "Hub", session: Session, frame: Whois, now: float) -> None:
 
     def profile() -> Profile:
         presence = hub.roster.get(account.id)
-        here = asdict(presence.person(now)) if presence is not None else {"name": account.name}
-        return Profile(**here, mailed=account.notify, id=frame.id)
+        if presence is None:
+            return Profile(name=account.name, mailed=account.notify, id=frame.id)
+        return Profile(**asdict(presence.person(now)), id=frame.id)
 
     hub.answer_later(session, profile)
 

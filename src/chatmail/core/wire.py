@@ -111,7 +111,7 @@ class Dm(Frame, frozen=True, kw_only=True):
 
 
 class Who(Frame, frozen=True, kw_only=True):
-    """Ask who is here; answered with ``people``, in which each person has their ``idle``."""
+    """Ask who is here; answered with ``people``, in which each person has ``idle`` and ``mailed``."""
 
 
 class Whois(Frame, frozen=True, kw_only=True):
@@ -221,13 +221,15 @@ class Person(Struct, frozen=True, kw_only=True):
     """One line of the list of people.
 
     ``away`` holds the reason of somebody who said so; ``idle``: for so many seconds they have not said or done
-    anything (absent for somebody who is cut off, and where nobody asked).
+    anything (absent for somebody who is cut off); ``mailed``: when direct messages also reach them by email. The last
+    two are told to who asks only.
     """
 
     name: str
     since: Time
     away: str | UnsetType = UNSET
     idle: Total | UnsetType = UNSET
+    mailed: When | UnsetType = UNSET
 
 
 class Welcome(Frame, frozen=True, kw_only=True):
