@@ -20,6 +20,7 @@ from chatmail.client.trust import fingerprint
 from chatmail.core import wire
 from tests.client.program import CI, CLIENT, chatting
 from tests.client.scripted import NOW, ScriptedServer, Visit, echo, message, page, scripted, welcome
+from tests.endtoend.terminal import Terminal
 
 
 @pytest.fixture
@@ -219,28 +220,86 @@ async def test_a_code_can_not_be_asked_for(server: ScriptedServer) -> None:
     assert "nobody here to type it" in err.decode()
 
 
-async def test_a_signal_leaves(server: ScriptedServer) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        async with chatting(server) as process:
-            visit = await server.visit()
-            await visit.admit(message(1))
-            assert process.stdout
-            await process.stdout.readline()
-            process.send_signal(number)
-            await visit.expect(wire.Leave)
-            visit.cut()
-            _, err = await process.communicate()
-        assert process.returncode == Exit.OK
-        assert b"Traceback" not in err
+UNREAD = "chatmail: standard input was not read to its end: what is left there is not said"
+UNANSWERED = "chatmail: it ended before the server had answered everything"
 
 
-async def test_a_reader_that_has_enough_ends_it_quietly(server: ScriptedServer) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_leaves_and_what_was_not_read_is_not_said(
+    server: ScriptedServer, number: signal.Signals
+) -> None:
+    """Though all that was read has been confirmed."""
+    async with chatting(server) as process:
+        visit = await server.visit()
+        await visit.admit()
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"one\n")
+        visit.send(echo(await visit.expect(wire.Say), 1, "ci"))
+        await process.stdout.readline()
+        process.send_signal(number)
+        await visit.expect(wire.Leave)
+        visit.cut()
+        _, err = await process.communicate()
+    assert process.returncode == Exit.REFUSED
+    assert err.decode().splitlines()[1:] == [UNREAD]
+
+
+async def test_a_signal_before_the_server_says_anything(server: ScriptedServer) -> None:
+    async with chatting(server) as process:
+        assert process.stdin
+        process.stdin.write(b"one\n")
+        process.stdin.close()
+        await (await server.visit()).expect(wire.Join)
+        process.terminate()
+        _, err = await process.communicate()
+    assert (process.returncode, err.decode().splitlines()) == (Exit.REFUSED, [UNREAD])
+
+
+async def test_a_signal_before_everything_is_answered(server: ScriptedServer) -> None:
+    async with chatting(server) as process:
+        visit = await server.visit()
+        await visit.admit()
+        assert process.stdin
+        process.stdin.write(b"/who\n")
+        process.stdin.close()
+        await visit.expect(wire.Who)
+        await visit.expect(wire.Ping)
+        process.terminate()
+        await visit.expect(wire.Leave)
+        visit.cut()
+        _, err = await process.communicate()
+    assert process.returncode == Exit.REFUSED
+    assert err.decode().splitlines()[1:] == [UNANSWERED]
+
+
+async def test_a_reader_that_has_enough_does_not_hide_what_was_not_read(server: ScriptedServer) -> None:
     reading, writing = os.pipe()
     async with chatting(server, stdout=writing) as process:
         os.close(writing)
         os.close(reading)
         visit = await server.visit()
         await visit.admit(message(1))
+        await visit.expect(wire.Leave)
+        visit.cut()
+        _, err = await process.communicate()
+    assert process.returncode == Exit.REFUSED
+    assert err.decode().splitlines() == ["-- you are in as ci, nobody else is here yet", UNREAD]
+
+
+async def test_all_is_said_when_its_reader_has_enough_after_the_last_line_was_read(server: ScriptedServer) -> None:
+    reading, writing = os.pipe()
+    async with chatting(server, stdout=writing) as process:
+        os.close(writing)
+        visit = await server.visit()
+        await visit.admit()
+        assert process.stdin
+        process.stdin.write(b"one\n")
+        process.stdin.close()
+        visit.send(echo(await visit.expect(wire.Say), 1, "ci"))
+        await visit.expect(wire.Ping)
+        os.close(reading)
+        visit.send(message(2), wire.Pong())
         await visit.expect(wire.Leave)
         visit.cut()
         _, err = await process.communicate()
@@ -265,6 +324,33 @@ async def test_standard_input_may_be_a_file(server: ScriptedServer, tmp_path: Pa
             assert timeless(await process.stdout.read()) == ["ci: one", "ci: two"]
             await process.wait()
     assert process.returncode == Exit.OK
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown", None])
+async def test_a_terminal_that_can_not_draw_is_read_and_written_as_a_pipe(
+    server: ScriptedServer, tmp_path: Path, term: str | None
+) -> None:
+    env = {"HOME": str(tmp_path), "LANG": "C.UTF-8"} | ({"TERM": term} if term else {})
+    argv = [*CLIENT, str(server.address)]
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        asking = await Terminal.start(argv, tmp_path, env, columns=400)
+        await asking.shows("without a terminal that can draw nothing is asked")
+        assert await asking.ends() == Exit.USAGE
+        await asking.close()
+        for code in (Exit.OK, Exit.REFUSED):
+            terminal = await Terminal.start([*argv, *CI], tmp_path, env)
+            try:
+                tasks.create_task(serve(await server.visit()))
+                terminal.type("done\n")
+                await terminal.shows("ci: done")
+                if code is Exit.OK:
+                    terminal.type("\x04")
+                else:
+                    terminal.process.send_signal(signal.SIGINT)  # as Ctrl-C does, where somebody works in it
+                assert await terminal.ends() == code
+                assert not terminal.count("Traceback")
+            finally:
+                await terminal.close()
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:

@@ -96,6 +96,27 @@ async def test_a_mail_is_waited_for_no_longer_than_wanted(server: ScriptedServer
     assert (await write_to_mary(server, b"hi\n", "queued", "sent", wait="60"))[0] == Exit.OK
 
 
+async def test_what_was_never_confirmed_is_not_called_said(server: ScriptedServer) -> None:
+    async with chatting(server, "--dm", "Mary") as process:
+        visit = await server.visit()
+        await visit.admit()
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"one\ntwo\nthree\n")
+        first, *_ = [await visit.expect(wire.Dm) for _ in range(3)]
+        visit.send(echo(first, 1, "ci"))
+        await process.stdout.readline()
+        process.terminate()
+        await leave(visit)
+        _, err = await process.communicate()
+    assert process.returncode == Exit.REFUSED
+    assert err.decode().splitlines()[1:] == [
+        "chatmail: 2 lines were never confirmed by the server, the first is: two",
+        "chatmail: standard input was not read to its end: what is left there is not said",
+        "chatmail: one direct message is said, but not out by email yet; the server sees to that",
+    ]
+
+
 async def test_what_was_said_before_is_not_written_unless_it_is_wanted(server: ScriptedServer) -> None:
     """And then it comes before what is said now, whenever that comes."""
     before = history("one", "two", "three")

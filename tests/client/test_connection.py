@@ -389,7 +389,7 @@ async def test_a_goodbye_that_wants_no_return_ends_it(server: ScriptedServer) ->
 async def test_a_goodbye_instead_of_a_welcome_ends_it(server: ScriptedServer) -> None:
     async with client(server) as john:
         (await server.visit()).send(wire.Bye(reason="closing down", retry=True))
-        assert await john.ending == Ending(How.BYE, "closing down")
+        assert await john.ending == Ending(How.BYE, "closing down; try again later")
 
 
 # Codes.

@@ -282,6 +282,20 @@ async def test_what_comes_in_waits_for_the_editor(tmp_path: Path, columns: int, 
         await visit.expect(wire.Who)
 
 
+async def test_without_colours_here_an_editor_has_its_own(tmp_path: Path) -> None:
+    settings = tmp_path / ".config" / "chatmail"
+    settings.mkdir(parents=True)
+    (settings / "config.toml").write_text('theme = "mono"\n')
+    body = """
+import os
+open(path, "w").write(f"NO_COLOR: {os.environ.get('NO_COLOR')}")
+"""
+    async with at_pty(tmp_path, "VISUAL", script(tmp_path, body)) as (john, _, _):
+        john.type(CTRL_X_CTRL_E)
+        await john.shows("> NO_COLOR: None")
+        assert b"38;" not in john.raw
+
+
 async def test_a_file_that_is_too_long_or_an_editor_that_fails_is_told(tmp_path: Path) -> None:
     body = """
 text = open(path).read()

@@ -1,11 +1,14 @@
 """Accounts: a name has one owner, a token proves one account."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
 from chatmail.core.accounts import Accounts
+from chatmail.core.names import BadName, check_name
 from chatmail.core.records import Account
 from chatmail.core.wire import Code, Refused
 
@@ -25,6 +28,19 @@ def house(*accounts: Account, secret: bytes = SECRET) -> Accounts:
 
 
 # Names.
+
+
+def test_a_name_that_nobody_could_have_takes_no_time() -> None:
+    """To normalize so many marks takes seconds, in which nobody else would be heard."""
+    marks = "\u0301" * 16_000 + "\u0316" * 16_000
+    accounts = house(JOHN)
+    began = time.process_time()
+    assert accounts.find(marks) is None
+    with pytest.raises(Refused, match="nobody here was ever called"):
+        accounts.known(marks)
+    with pytest.raises(BadName, match="it has 32,000 characters"):
+        check_name(marks)
+    assert time.process_time() - began < 0.5
 
 
 def test_an_account_is_found_by_its_name_in_any_case_and_by_its_id() -> None:

@@ -16,7 +16,7 @@ NOON = 1_000_000.0
 
 
 def codes(seed: int = 1) -> Codes:
-    return Codes(Random(seed), life=600.0, tries=5, per_hour=3, per_host=60)
+    return Codes(Random(seed), life=600.0, tries=5, per_hour=3, per_address=6, per_host=60)
 
 
 def issued(codes: Codes, email: str = "john@example.org", now: float = NOON) -> Challenge:
@@ -43,7 +43,7 @@ def test_a_small_number_keeps_its_leading_zeros() -> None:
             assert (start, stop, step) == (1_000_000, None, 1)
             return 7
 
-    assert issued(Codes(Lowest(), life=600.0, tries=5, per_hour=3, per_host=60)).digits == "000007"
+    assert issued(Codes(Lowest(), life=600.0, tries=5, per_hour=3, per_address=6, per_host=60)).digits == "000007"
 
 
 def test_each_code_is_another_one() -> None:
@@ -120,6 +120,24 @@ def test_in_no_hour_does_an_address_get_more(asked: list[tuple[float, str]]) -> 
         assert (challenge is None) == (lately >= 3)
         if challenge is not None:
             times.append(now)
+
+
+def test_what_a_stranger_asks_for_keeps_nobody_from_their_code() -> None:
+    some = codes()
+    for host in ("192.0.2.66", "192.0.2.66", "192.0.2.66", "192.0.2.66"):
+        some.issue(JOHN, "john@example.org", host, NOON)
+    issued(some)
+
+
+def test_many_hosts_together_cannot_flood_a_mailbox() -> None:
+    some = codes()
+    given = [some.issue(JOHN, "john@example.org", f"192.0.2.{number}", NOON) for number in range(20)]
+    assert sum(challenge is not None for challenge in given) == 6
+
+
+def test_this_machine_asks_for_as_many_as_people_behind_it_need() -> None:
+    some = codes()
+    assert None not in [some.issue(JOHN, f"{number}@example.org", "127.0.0.1", NOON) for number in range(100)]
 
 
 def test_one_host_cannot_have_codes_sent_to_everybody() -> None:

@@ -351,14 +351,30 @@ class TestVerification:
         (challenge,) = house.peer().ask(joining("F", "mary@example.org"))
         assert isinstance(challenge, Challenge)
 
-    def test_no_code_takes_over_from_who_is_alive(self) -> None:
+    def test_a_code_takes_over_from_who_is_alive_and_before_it_nothing_tells_that_they_are(self) -> None:
         house = House(VERIFY)
         mary, code = self.challenged(house)
-        rival, other = self.challenged(house)
         mary.ask(Verify(code=code))
-        assert refusal(house.peer(), "Mary").code == Code.NAME_TAKEN
-        welcome, *_ = rival.ask(Verify(code=other))
+        again, code = self.challenged(house)
+        assert refusal(again, "Mary", "another@example.org").code == Code.NAME_TAKEN
+        again, code = self.challenged(house)
+        assert mary.connected
+        welcome, *_ = again.ask(Verify(code=code))
         assert isinstance(welcome, Welcome)  # a code is a proof like the token
+        assert not mary.connected
+
+    def test_whose_a_name_is_can_be_guessed_only_so_often(self) -> None:
+        house = House(Limits(guesses_per_ip=2))
+        house.join("Mary")
+        for number in range(2):
+            assert refusal(house.peer(HOST), "Mary", f"{number}@example.org").code == Code.NAME_TAKEN
+        guesser = house.peer(HOST)
+        text = f"too many joins from {HOST} with names of others within the hour; try again later"
+        assert guesser.ask(joining("Mary", "3@example.org"))[0] == Error(code=Code.TOO_FAST, text=text)
+        assert not guesser.connected
+        assert refusal(house.peer("127.0.0.1"), "Mary", "3@example.org").code == Code.NAME_TAKEN
+        house.wait(3_600)
+        assert refusal(house.peer(HOST), "Mary", "3@example.org").code == Code.NAME_TAKEN
 
     def test_the_join_is_judged_again_when_the_code_is_right(self) -> None:
         house = House(VERIFY)

@@ -246,6 +246,13 @@ def test_a_mark_is_never_without_a_letter_of_its_script(text: str) -> None:
             letter, marks = char if unicodedata.category(char)[0] == "L" else "", ""
 
 
+def test_an_address_of_a_machine_is_no_name_of_a_person() -> None:
+    """A ban could not tell the one from the other."""
+    for text in ("127.0.0.1", "192.0.2.7"):
+        assert refused_name(text) == f"'{text}' is no name: it is an IP address"
+    assert check_name("127.0.0") == "127.0.0"
+
+
 @pytest.mark.parametrize("text", ["_x", ".x", "-x", "-", "＿x"])
 def test_a_name_starts_with_a_letter_or_a_digit(text: str) -> None:
     assert "the first is a letter or a digit" in refused_name(text)

@@ -115,7 +115,7 @@ async def _comes(desk: Desk, name: str, box: str = "") -> Terminal:
 
 
 def _picture(terminal: Terminal, title: str, about: str, instead: Mapping[str, Iterable[str]]) -> str:
-    """Its screen as it is now; ``instead`` is as above."""
+    """Its screen as it is now, with one of the above ``instead`` of what is never the same twice."""
     screen = terminal.screen
     rows = [[screen.buffer[y][x] for x in range(screen.columns)] for y in range(screen.lines)]
     for pattern, texts in instead.items():

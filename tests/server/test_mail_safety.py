@@ -135,9 +135,9 @@ async def test_in_a_mail_of_several_senders_nobody_speaks_for_another() -> None:
             for text in texts:
                 for peer, name, words in ((eve, "Eve", text), (john, "John", "I stay"), (zoe, "Zoë", forged)):
                     await peer.send(Dm(to="Mary", text=words))
-                    await peer.expect(Receipt, mail="held")
+                    held = await peer.expect(Receipt, mail="held")
                     said.append((name, words))
-            await mail.received(2)
+            await zoe.expect(Receipt, seq=held.seq, mail="sent")  # and with the last, all
         told = [block for received in mail.mails[1:] for block in blocks(check(received, MARY))]
         assert [(name, lines.splitlines()) for name, lines in told] == [
             (name, words.splitlines()) for name, words in said
@@ -252,7 +252,7 @@ async def test_one_sender_cannot_write_to_any_number_of_mailboxes_in_an_hour() -
         assert h.mail_figures() == (PER_SENDER + 1, 2), "what is too much waits, and is not lost"
 
 
-async def test_codes_go_to_few_addresses_and_few_to_each() -> None:
+async def test_few_codes_go_to_one_address() -> None:
     limits = Limits(verify_email=True, trust_names=False)
     async with MailServer() as mail, house(mail, limits) as h:
         asked = 0
@@ -271,10 +271,9 @@ async def test_codes_go_to_few_addresses_and_few_to_each() -> None:
 
         victim = [await ask(address) for address in ("victim@x.org", "Victim@X.org") * limits.codes_per_hour]
         assert victim == [True] * limits.codes_per_hour + [False] * limits.codes_per_hour
-        others = [await ask(f"{number}@x.org") for number in range(limits.codes_per_host)]
-        assert sum(others) == limits.codes_per_host - limits.codes_per_hour
-        received = await mail.received(limits.codes_per_host)
-        assert len(received) == limits.codes_per_host
+        assert all([await ask(f"{number}@x.org") for number in range(5)]), "what one gets, others do not lack"
+        received = await mail.received(limits.codes_per_hour + 5)
+        assert len(received) == limits.codes_per_hour + 5
         assert sum(one.to[0].casefold() == "victim@x.org" for one in received) == limits.codes_per_hour
         for one in received:
             check(one, one.to[0], HEADERS_OF_A_CODE)

@@ -29,7 +29,7 @@ class Exit(IntEnum):
 
     OK = 0
     REFUSED = 1
-    """Something was refused or never confirmed, or its mail failed."""
+    """Something was refused, never confirmed or not even read, or its mail failed."""
     USAGE = 2
     NO_CONNECTION = 3
     AT_THE_DOOR = 4
@@ -108,7 +108,7 @@ def _timeline(name: str) -> Timeline:
     return Timeline(name, secrets.token_hex(6))
 
 
-def _end(ending: Ending, timeline: Timeline, *, refused: bool = False, unmailed: int = 0) -> Exit:
+def _end(ending: Ending, timeline: Timeline, *, refused: bool = False, undone: str = "", unmailed: int = 0) -> Exit:
     """The exit code, after the last words to standard error."""
     if ending.how is not How.LEFT and ending.text:
         _complain(ending.text)
@@ -119,10 +119,12 @@ def _end(ending: Ending, timeline: Timeline, *, refused: bool = False, unmailed:
     code = EXITS[ending.how]
     if code is not Exit.OK:
         return code
+    if undone:
+        _complain(undone)
     if unmailed:
         what = "one direct message is" if unmailed == 1 else f"{unmailed} direct messages are"
         _complain(f"{what} said, but not out by email yet; the server sees to that")
-    return Exit.REFUSED if refused or lines else Exit.NOT_MAILED if unmailed else Exit.OK
+    return Exit.REFUSED if refused or lines or undone else Exit.NOT_MAILED if unmailed else Exit.OK
 
 
 def _complain(text: str) -> None:
@@ -181,19 +183,18 @@ def _in_pipe(options: Options, script: Script) -> Exit:
             server = keys.trust(server, options.trust)
 
     ending, face = asyncio.run(talk())
-    unmailed = 0 if script.wait is None else len(face.mails.open)
-    return _end(ending, timeline, refused=face.refused or face.mails.failed, unmailed=unmailed)
+    refused = face.refused or face.mails.failed
+    unmailed = 0 if script.wait is None else len(face.mails.open - timeline.unconfirmed.keys())
+    return _end(ending, timeline, refused=refused, undone=face.undone, unmailed=unmailed)
 
 
 def _nothing_is_asked(options: Options) -> str:
     path = f", or in {options.path}" if options.path else ""
-    return f" (nothing is asked here: --name and --email say who you are{path})"
+    return f" (without a terminal that can draw nothing is asked: --name and --email say who you are{path})"
 
 
 def _at_terminal(options: Options) -> Exit:
     profile = options.profile
-    if profile.theme == "mono":
-        os.environ["NO_COLOR"] = "1"  # how prompt-toolkit is told
     try:
         return asyncio.run(chat(options.server, profile.name, profile.email, options.trust, profile))
     except EOFError:
@@ -211,9 +212,12 @@ async def chat(server: Server, name: str, email: str, trust: str | None = None, 
     from chatmail.client import ask  # prompt-toolkit takes its time to load: only where there is a terminal
     from chatmail.client.prompt import Chat
     from chatmail.client.screen import STYLE
+    from chatmail.terminal.display import drop_colours
     from chatmail.terminal.history import open_history
 
     profile = profile or Profile()
+    if profile.theme == "mono":
+        drop_colours()
     style = {**STYLE, **profile.style}
     wrong = {"name": "", "email": ""}
     given = {"name": name, "email": email}

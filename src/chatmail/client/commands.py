@@ -4,6 +4,7 @@ A line that was meant as a command never reaches everybody: whatever begins with
 refused, also after spaces. A message that shall begin with a slash is typed with two.
 """
 
+import difflib
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -125,8 +126,6 @@ def _find(word: str) -> Command | None:
 
 
 def _suggestion(word: str) -> str:
-    import difflib  # here, because it is rarely needed and takes its time to load
-
     known = {command.name: command.name for command in TABLE} | _ELSEWHERE
     close = difflib.get_close_matches(word[:40].casefold(), known, n=1)
     return f"did you mean {known[close[0]]}?" if close else "/help lists them (// sends a /)"

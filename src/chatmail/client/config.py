@@ -4,6 +4,7 @@ Everything wrong in it is told at once, each in a sentence with the file, the ke
 An option of the command line wins over what stands here.
 """
 
+import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -207,8 +208,6 @@ def _is_style(look: str) -> bool:
 
 
 def _suggestion(word: str, known: Mapping[str, object]) -> str:
-    import difflib  # here, because it is rarely needed and takes its time to load
-
     close = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
 

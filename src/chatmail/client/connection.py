@@ -332,7 +332,7 @@ class Connection:
             case wire.Bye() if self._was_in and frame.retry:
                 return Lost(frame.reason)
             case wire.Bye():
-                return Ending(How.BYE, frame.reason)
+                return Ending(How.BYE, f"{frame.reason}; try again later" if frame.retry else frame.reason)
             case _:
                 kind = type(frame).__name__.lower()
                 return Lost(f"{self.server} sent '{kind}' before a welcome, which makes no sense")

@@ -1,6 +1,7 @@
 """What stands on the command line, and what ``--help`` tells about it."""
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ chatmail [HOST[:PORT]] [--name NAME] [--email ADDRESS] [options]
        chatmail --follow | grep WORD"""
 DESCRIPTION = """\
 Chat in the terminal; direct messages reach people by email, too.
-Without a terminal it reads lines and writes lines."""
+Without a terminal, or with TERM=dumb, it reads lines and writes lines."""
 EPILOG = """\
 examples:
   chatmail chat.example.org          join there; asks for name and address
@@ -41,7 +42,8 @@ examples:
 exit codes:
   0    all said; each direct message (--dm) was shown to its reader or mailed,
        or its reader wants no mail; --follow was ended
-  1    something was refused, or its mail failed
+  1    something was refused, or not said before a signal or the end of its
+       reader, or its mail failed
   2    wrong usage, or a wrong file of settings
   3    no connection
   4    the server did not let us in, or sent us away
@@ -51,6 +53,8 @@ exit codes:
 """
 WIDTH = 80
 """The help is written for so many columns, and for fewer where there are fewer."""
+DUMB = frozenset({"", "dumb", "unknown"})
+"""What TERM says of a terminal that can't draw."""
 _KEPT = ("name", "email", "theme", "times", "bell", "notice", "keys")
 """Options that are keys of the file as well; so is the server."""
 
@@ -98,8 +102,9 @@ def read(argv: Sequence[str]) -> Options:
 
 
 def is_terminal(stream: object) -> bool:
-    """Whether somebody sits there."""
-    return hasattr(stream, "isatty") and bool(stream.isatty())
+    """Whether somebody sits there, at a terminal that can draw; one that can't is read and written as a pipe."""
+    dumb = os.environ.get("TERM", "").lower() in DUMB
+    return not dumb and hasattr(stream, "isatty") and bool(stream.isatty())
 
 
 def _script(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Script | None:

@@ -30,6 +30,8 @@ WINDOW = 32
 PATIENCE = 60.0
 """A script is not kept waiting for longer than this, in seconds, when the connection is lost."""
 TO_STDOUT = wire.EntryFrame | wire.People | wire.Gap
+UNREAD = "standard input was not read to its end: what is left there is not said"
+UNANSWERED = "it ended before the server had answered everything"
 LookUp = wire.Whois | wire.History | wire.Search
 """What is asked for as a frame, and answered under its id."""
 
@@ -65,6 +67,8 @@ class Plain:
     ) -> None:
         self.refused = False
         """Whether anything that was to be said was not."""
+        self.undone = "" if script and script.follow else UNREAD
+        """What there is still to do, in a sentence; nothing once all was read, said and answered."""
         self.mails = Mails()
         self._script = script = script or Script()
         self._timeline = timeline
@@ -189,7 +193,9 @@ class Plain:
             return
         if self._fd is not None:
             await self._say_lines(self._fd)
+        self.undone = UNANSWERED
         await connection.sync()
+        self.undone = ""
         if self._script.wait is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._script.wait):
@@ -282,7 +288,8 @@ class Plain:
             stream.flush()
         except BrokenPipeError:  # whoever read it has enough
             self._out = self._err = None
-            self._connection.leave()
+            if self.undone != UNANSWERED:  # that takes no time, and then the exit code is true
+                self._connection.leave()
         except OSError as error:
             self._out = self._err if stream is self._out else None
             self._err = None if stream is self._err else self._err

@@ -1,4 +1,6 @@
-"""How a frame looks: a frame goes in, formatted text comes out. Pure: no terminal, no clock, no state.
+"""How a frame looks: a frame goes in, formatted text comes out. Pure: no terminal and no clock.
+
+Only ``Days`` remembers something: of which day the last entry was.
 
 Each line begins so that nobody can write one that looks the same. After the time comes
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from msgspec import UNSET, UnsetType
 
-from chatmail.core.names import NAME_MAX, alike, closest, fold, same_email, skeleton
+from chatmail.core.names import NAME_MAX, WRITTEN_MAX, alike, closest, fold, same_email, skeleton
 from chatmail.core.records import Account
 from chatmail.core.wire import Code, Refused
 
@@ -50,19 +50,22 @@ class Accounts:
 
     def find(self, name: str) -> Account | None:
         """The account with this name, never one that only looks like it."""
-        return self._by_name.get(fold(name))
+        return self._by_name.get(fold(name)) if len(name) <= WRITTEN_MAX else None
 
     def known(self, name: str, id: str | UnsetType = UNSET) -> Account:
         """The account with this name; raises Refused, with a suggestion, where nobody ever had it."""
         account = self.find(name)
         if account is None:
-            meant = self.taken_by(name)
-            if meant is None and len(self) <= SEARCHED_MAX:
-                meant = closest(name, self.names())
+            meant = self._meant(name) if len(name) <= WRITTEN_MAX else None
             hint = f"; did you mean {meant}?" if meant is not None else ""
             shown = repr(name) if len(name) <= NAME_MAX else f"{name[:NAME_MAX]!r}…"
             raise Refused(Code.NO_SUCH_PERSON, f"nobody here was ever called {shown}{hint}", id=id, field="to")
         return account
+
+    def _meant(self, name: str) -> str | None:
+        """The name that was perhaps meant."""
+        meant = self.taken_by(name)
+        return closest(name, self.names()) if meant is None and len(self) <= SEARCHED_MAX else meant
 
     def taken_by(self, name: str) -> str | None:
         """The name that stands in the way of a new account of this name: the same, or one that looks like it."""

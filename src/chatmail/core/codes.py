@@ -3,6 +3,7 @@
 import hmac
 from random import Random
 
+from chatmail.core.hosts import is_loopback
 from chatmail.core.hourly import Hourly
 from chatmail.core.names import same_email
 from chatmail.core.wire import Join
@@ -29,28 +30,37 @@ class Challenge:
 
 
 class Codes:
-    """Gives out codes, a few an hour to one address, so that nobody's mailbox is flooded by a stranger.
+    """Gives out codes: a few an hour, so that nobody's mailbox is flooded by a stranger.
+
+    What one host asks for does not use up what another one may, so that no stranger keeps somebody out.
 
     Args:
         random: where the digits come from; must be unpredictable in earnest.
         life: how long a code is good, in seconds.
         tries: how many attempts it bears.
-        per_hour: how many go to one address within an hour.
-        per_host: how many one host can cause within an hour.
+        per_hour: how many go to one address within an hour because of one host.
+        per_address: how many go to one address within an hour in all.
+        per_host: how many one host can cause within an hour; this machine is exempt.
     """
 
-    def __init__(self, random: Random, *, life: float, tries: int, per_hour: int, per_host: int) -> None:
+    def __init__(
+        self, random: Random, *, life: float, tries: int, per_hour: int, per_address: int, per_host: int
+    ) -> None:
         self._random = random
         self._life = life
         self._tries = tries
-        self._addresses = Hourly(per_hour)
+        self._pairs = Hourly(per_hour)
+        self._addresses = Hourly(per_address)
         self._hosts = Hourly(per_host)
 
     def issue(self, join: Join, email: str, host: str, now: float) -> Challenge | None:
         """A new code for this join, None when the address, or the host that asks, has had enough within the hour."""
         address = same_email(email)
-        if self._addresses.is_spent(address, now) or self._hosts.is_spent(host, now):
+        counted = [(self._pairs, f"{address} {host}"), (self._addresses, address)]
+        if not is_loopback(host):
+            counted.append((self._hosts, host))
+        if any(hourly.is_spent(who, now) for hourly, who in counted):
             return None
-        self._addresses.count(address, now)
-        self._hosts.count(host, now)
+        for hourly, who in counted:
+            hourly.count(who, now)
         return Challenge(join, f"{self._random.randrange(10**6):06}", now + self._life, self._tries)

@@ -48,9 +48,11 @@ class Door:
             life=limits.code_life,
             tries=limits.code_tries,
             per_hour=limits.codes_per_hour,
+            per_address=limits.codes_per_address,
             per_host=limits.codes_per_host,
         )
         self._named = Hourly(limits.names_per_ip)
+        self._guessed = Hourly(limits.guesses_per_ip)
         self._connected = 0
         self._outside: Counter[str] = Counter()  # origins of connections that have not joined
         self._inside: Counter[str] = Counter()
@@ -112,8 +114,7 @@ class Door:
     def examine(self, join: Join, host: str, now: float) -> Entrant:
         """Judge a join by its name, address and token; raises Refused.
 
-        A name is refused before anything is said about the address, and nothing in the answer tells whether an
-        address is known.
+        A name is refused before anything is said about the address. Whose a name is can be guessed only so often.
         """
         try:
             name = check_name(join.name)
@@ -142,6 +143,7 @@ class Door:
                 text = f"{self.limits.names_per_ip} new names were taken from {origin} within the hour; try again later"
                 raise Refused(Code.TOO_FAST, text, field="name")
         elif same_email(account.email) != same_email(email):
+            self._check_guess(origin, host, now)
             raise Refused(Code.NAME_TAKEN, _taken(name, name), field="name")
         else:
             name = account.name
@@ -152,6 +154,13 @@ class Door:
         if not proven and self.limits.trust_names and not self.limits.verify_email:
             floor = 0
         return Entrant(name=name, email=email, account=account, floor=floor, proven=proven)
+
+    def _check_guess(self, origin: str, host: str, now: float) -> None:
+        """Count a join with a name that belongs to another address; raises Refused after many."""
+        if self._guessed.is_spent(origin, now) and not is_loopback(host):
+            text = f"too many joins from {origin} with names of others within the hour; try again later"
+            raise Refused(Code.TOO_FAST, text, final=True)
+        self._guessed.count(origin, now)
 
     def _allowed(self, email: str) -> bool:
         allowed = self.limits.allowed_emails

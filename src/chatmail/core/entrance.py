@@ -24,8 +24,8 @@ def join(hub: "Hub", session: Session, frame: Join, now: float) -> None:
     _check_outside(session)
     session.challenge = None
     entrant = hub.door.examine(frame, session.host, now)
-    _check_alone(hub, entrant)
     if entrant.floor is not None or not hub.limits.verify_email:
+        _check_alone(hub, entrant)
         _enter(hub, session, frame, entrant, now)
         return
     challenge = hub.door.challenge(session, frame, entrant, now)

@@ -1,6 +1,8 @@
-"""The limits in one place, and the bucket that slows a flood."""
+"""The limits in one place, and the buckets that slow a flood."""
 
 from msgspec import Struct
+
+from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -39,17 +41,25 @@ class Limits(Struct, frozen=True, kw_only=True):
     code_life: float = 600.0
     code_tries: int = 5
     codes_per_hour: int = 5
+    """Codes to one address because of one host."""
+    codes_per_address: int = 20
     """Codes to one address."""
-    codes_per_host: int = 60
-    """Codes that one host can cause within an hour."""
+    codes_per_host: int = 256
+    """Codes that one host can cause within an hour; loopback is exempt."""
+    guesses_per_ip: int = 60
+    """Joins with a name that belongs to another address, from one host within an hour; loopback is exempt."""
     mails_waiting: int = 1_000
     """Texts that may wait for one address."""
-    entries_max: int = 10_000
-    bytes_max: int = 16 * 1024 * 1024
+    entries_max: int = ENTRIES_MAX
+    bytes_max: int = BYTES_MAX
     send_buffer: int = 256 * 1024
     """What the system may hold of one session's output."""
     backlog: int = 1_024
     """Connections that may wait in the system until they are accepted."""
+
+
+BUCKETS_MIN = 64
+"""So few buckets are kept without looking whether they are full."""
 
 
 class Rate(Struct, frozen=True):
@@ -60,7 +70,10 @@ class Rate(Struct, frozen=True):
 
 
 class Bucket:
-    """A token bucket (https://en.wikipedia.org/wiki/Token_bucket) that says how long to wait instead of refusing."""
+    """A token bucket (https://en.wikipedia.org/wiki/Token_bucket) that says how long to wait instead of refusing.
+
+    Who does not wait owes tokens, but never more than fill it: nobody is shut out for long by what they did in a moment.
+    """
 
     __slots__ = ("_rate", "_then", "_tokens")
 
@@ -72,6 +85,42 @@ class Bucket:
     def take(self, now: float) -> float:
         """Take one token; the seconds to wait before going on, 0 when there was one."""
         rate = self._rate
-        self._tokens = min(rate.burst, self._tokens + max(0.0, now - self._then) * rate.per_second) - 1
+        self._tokens = max(self._filled(now) - 1, -rate.burst)
         self._then = now
         return max(0.0, -self._tokens / rate.per_second)
+
+    def is_full(self, now: float) -> bool:
+        """Whether it is as good as a new one."""
+        return self._filled(now) >= self._rate.burst
+
+    def _filled(self, now: float) -> float:
+        """The tokens there are by now."""
+        return min(self._rate.burst, self._tokens + max(0.0, now - self._then) * self._rate.per_second)
+
+
+class Buckets:
+    """A bucket for each account, which outlives its connections: coming back does not fill it.
+
+    One that is full again need not be kept. They are all looked through when there are twice as many as were left the
+    last time, so that this costs each newcomer next to nothing.
+    """
+
+    __slots__ = ("_buckets", "_many", "rate")
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self._buckets: dict[int, Bucket] = {}
+        self._many = BUCKETS_MIN
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, account: int, now: float) -> float:
+        """Take one token of this account's; the seconds to wait before going on, 0 when there was one."""
+        bucket = self._buckets.get(account)
+        if bucket is None:
+            if len(self._buckets) >= self._many:
+                self._buckets = {id: kept for id, kept in self._buckets.items() if not kept.is_full(now)}
+                self._many = max(BUCKETS_MIN, 2 * len(self._buckets))
+            bucket = self._buckets[account] = Bucket(self.rate, now)
+        return bucket.take(now)

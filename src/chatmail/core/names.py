@@ -20,14 +20,21 @@ import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from chatmail.core.hosts import network
 from chatmail.core.lookalikes import TABLE, TWO_FACED
 
 NAME_MAX = 32
 """Longest name, in characters after NFKC."""
 MARKS_MAX = 4
 """Most nonspacing marks on one letter, and no mark twice (UTS 39, 5.4)."""
-RESERVED = frozenset({"server", "admin", "root", "system", "everyone", "all", "here", "you", "me"})
+RESERVED = frozenset({
+    "server", "admin", "operator", "moderator", "root", "system", "chatmail", "notice",
+    "everyone", "all", "here", "you", "me",
+})  # fmt: skip
 """Names that nobody may have, in any spelling: they would pass for the operator, for everybody, or for oneself."""
+
+WRITTEN_MAX = 8 * NAME_MAX
+"""A text with more characters is no name, however it is normalized, which takes time: more than in step with length."""
 
 LOCAL_MAX = 64
 """Longest part before the @, in characters (RFC 5321, 4.5.3.1.1)."""
@@ -71,14 +78,13 @@ def check_name(text: str) -> str:
     Raises:
         BadName: it is too long, holds something else than letters, digits, ``_ . -``, or is reserved.
     """
-    name = _nfkc(text)
+    name = _nfkc(text[:WRITTEN_MAX])
     if not name:
         raise BadName(f"a name is missing: it has 1 to {NAME_MAX} letters, digits, _ . -")
     quoted = _quote(text)
-    if len(name) > NAME_MAX:
-        raise BadName(
-            f"{quoted} is too long for a name: it has {len(name):,} characters, at most {NAME_MAX} are allowed"
-        )
+    if len(text) > WRITTEN_MAX or len(name) > NAME_MAX:
+        length = len(text) if len(text) > WRITTEN_MAX else len(name)
+        raise BadName(f"{quoted} is too long for a name: it has {length:,} characters, at most {NAME_MAX} are allowed")
     for at, char in enumerate(name):
         if unicodedata.category(char) in _MARKS and not _is_borne(name, at):
             where = "where it does not belong; a mark follows a letter of its own script"
@@ -90,6 +96,8 @@ def check_name(text: str) -> str:
     masked = next((char for char in name if char in TWO_FACED), None)
     if masked and any(char.isascii() and char.isalpha() for char in name):
         raise BadName(f"{quoted} is no name: among Latin letters {_describe(masked)} passes for another one")
+    if network(name) is not None:
+        raise BadName(f"{quoted} is no name: it is an IP address")
     if reserved := _reserved(name):
         like = "is" if fold(name) == reserved else f"looks like {reserved!r}, which is"
         raise BadName(f"{quoted} {like} reserved; choose another name")

@@ -146,10 +146,11 @@ async def running(
     cannot keep anything, SettingsError when there is no certificate for TLS.
     """
     secured = tls.prepare(settings)
-    store = store or SqliteStore(settings.chat_db, settings.keep_days)
+    limits = limits or limits_of(settings)
+    store = store or SqliteStore(settings.chat_db, settings.keep_days, limits.entries_max, limits.bytes_max)
     try:
         snapshot = await store.open(clock())
-        async with _running(settings, limits or _limits(settings), store, snapshot, clock, secured) as house:
+        async with _running(settings, limits, store, snapshot, clock, secured) as house:
             yield house
     finally:
         await store.close()
@@ -235,7 +236,8 @@ def _opening(settings: Settings, house: House) -> list[str]:
     ]
 
 
-def _limits(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> Limits:
+    """What these settings allow."""
     return Limits(
         history=settings.history,
         presence_max=settings.presence_max,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from chatmail.core.hosts import host_of
 from chatmail.core.hub import Hub
-from chatmail.core.limits import Rate
+from chatmail.core.limits import Buckets, Rate
 from chatmail.server.session import Connection
 
 BATCH = 8
@@ -28,7 +28,7 @@ class Listener:
     """All connections of one hub.
 
     Args:
-        rate: how fast a session is read, None for as fast as it sends.
+        rate: how fast a person is read, None for as fast as they send.
         clock: seconds since the epoch.
         tls: what the connections speak, None for plain TCP.
     """
@@ -37,7 +37,7 @@ class Listener:
         self, hub: Hub, rate: Rate | None, clock: Callable[[], float], tls: ssl.SSLContext | None = None
     ) -> None:
         self._hub = hub
-        self._rate = rate
+        self._buckets = None if rate is None else Buckets(rate)
         self._clock = clock
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -62,7 +62,7 @@ class Listener:
             _log.debug("a connection from %s is cut off: too many", writer.get_extra_info("peername"))
             writer.transport.abort()
             return
-        connection = Connection(reader, writer, self._hub, self._rate, self._clock, self._tls)
+        connection = Connection(reader, writer, self._hub, self._buckets, self._clock, self._tls)
         task = asyncio.get_running_loop().create_task(connection.run())
         self._tasks.add(task)
         task.add_done_callback(self._ended)

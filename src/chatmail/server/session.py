@@ -16,10 +16,11 @@ import ssl
 import struct
 import termios
 from collections.abc import Callable
+from contextlib import suppress
 
 from chatmail.core.decoder import Decoder
 from chatmail.core.hub import Hub
-from chatmail.core.limits import Bucket, Rate
+from chatmail.core.limits import Bucket, Buckets, Rate
 from chatmail.core.session import Session
 from chatmail.core.wire import (
     LINE_BEFORE_JOIN,
@@ -48,12 +49,13 @@ class Connection:
     """The shell around a hub's session.
 
     Args:
-        rate: how fast it is read, None for as fast as it sends.
+        buckets: how fast people are read, whichever connection they come by, None for as fast as they send.
         clock: seconds since the epoch.
         tls: what it speaks, None for plain TCP.
     """
 
     __slots__ = (
+        "_buckets",
         "_clock",
         "_drainer",
         "_ending",
@@ -62,7 +64,6 @@ class Connection:
         "_hub",
         "_may_read",
         "_pings",
-        "_rate",
         "_raw",
         "_reader",
         "_reason",
@@ -79,7 +80,7 @@ class Connection:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         hub: Hub,
-        rate: Rate | None,
+        buckets: Buckets | None,
         clock: Callable[[], float],
         tls: ssl.SSLContext | None,
     ) -> None:
@@ -88,10 +89,13 @@ class Connection:
         self._raw = self._transport = writer.transport
         self._hub = hub
         self._clock = clock
-        self._rate = rate
+        self._buckets = buckets
         self._tls = tls
         self._handshake: asyncio.Timeout | None = None
-        self._fill_buckets(clock())
+        if buckets is not None:
+            now = clock()
+            self._frames = Bucket(buckets.rate, now)
+            self._pings = Bucket(PING_RATE, now)
         self._session: Session | None = None
         self._may_read: asyncio.Event | None = None
         self._stalled = False
@@ -99,11 +103,6 @@ class Connection:
         self._drainer: asyncio.Task[None] | None = None
         self._ending: asyncio.TimerHandle | None = None
         self._reason = "connection lost"
-
-    def _fill_buckets(self, now: float) -> None:
-        if self._rate is not None:
-            self._frames = Bucket(self._rate, now)
-            self._pings = Bucket(PING_RATE, now)
 
     async def run(self) -> None:
         """Serve this connection until either end hangs up."""
@@ -167,9 +166,8 @@ class Connection:
                 if session.closing:
                     await self._discard()
                     return
-                if self._rate is not None:
-                    bucket = self._pings if type(frame) is Ping else self._frames
-                    wait = bucket.take(now)
+                if self._buckets is not None:
+                    wait = self._take_token(self._buckets, session, frame, now)
                     now = await self._slow_down(session, wait) if wait else now
                 if isinstance(frame, WireError):
                     self._hub.refuse(session, frame, now)
@@ -179,7 +177,11 @@ class Connection:
                     now = await self._held_up(session)
                 if session.account is not None and decoder.limit != LINE_MAX:
                     decoder.limit = LINE_MAX
-                    self._fill_buckets(now)
+                    if (
+                        self._buckets is not None
+                    ):  # coming in takes one too, else who comes and goes is slowed by nothing
+                        wait = self._buckets.take(session.account.id, now)
+                        now = await self._slow_down(session, wait) if wait else now
         if not session.closing and not self._transport.is_closing():
             # It has hung up on its side only, as ``nc -N`` does: what it is owed still reaches it.
             session.blocked = True
@@ -191,22 +193,40 @@ class Connection:
         while await self._reader.read(READ_SIZE):
             pass
 
+    def _take_token(self, buckets: Buckets, session: Session, frame: ClientFrame | WireError, now: float) -> float:
+        """Take a token for this frame; the seconds to wait before it is looked at.
+
+        Those inside have one bucket, which a new connection does not fill.
+        """
+        if type(frame) is Ping:
+            return self._pings.take(now)
+        if session.account is None:
+            return self._frames.take(now)
+        return buckets.take(session.account.id, now)
+
     async def _slow_down(self, session: Session, wait: float) -> float:
-        """Do not read this session for a while: it sent more than the rate allows."""
+        """Do not read this session for a while, or until it closes: it sent more than the rate allows."""
         session.deaf = True
-        await asyncio.sleep(wait)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                while not session.closing:
+                    await self._news()
         return self._hear(session)
 
     async def _held_up(self, session: Session) -> float:
         """Do not read this session until it may be read again."""
         session.deaf = True
         while (session.blocked or session.overfull or self._stalled) and not session.closing:
-            self._may_read = asyncio.Event()
-            await self._may_read.wait()
-            self._may_read = None
-            if self._transport.is_closing():
-                raise ConnectionResetError
+            await self._news()
         return self._hear(session)
+
+    async def _news(self) -> None:
+        """Wait until something has changed; raises ConnectionResetError when the connection is lost."""
+        self._may_read = asyncio.Event()
+        await self._may_read.wait()
+        self._may_read = None
+        if self._transport.is_closing():
+            raise ConnectionResetError
 
     def _hear(self, session: Session) -> float:
         """Listen to this session again, unless it has gone meanwhile; the time."""

@@ -285,7 +285,10 @@ TABLE = (
     ),
     Row("JOIN_TIME", values.seconds, "SECONDS", "how long a connection has to join"),
     Row(
-        "SILENCE_TIME", values.seconds, "SECONDS", "a client that says nothing for so long is gone; ours pings every 25"
+        "SILENCE_TIME",
+        partial(values.seconds, low=30),
+        "SECONDS",
+        "a client that says nothing for so long is gone; ours pings every 25",
     ),
     Row("SLOW_TIME", values.seconds, "SECONDS", "a connection that takes nothing for so long is closed"),
     Row("BAD_FRAMES", _size, "N", "lines that are no frames, after which a connection is closed"),
@@ -360,6 +363,9 @@ def _contradictions(s: Settings) -> Iterator[tuple[set[str], str]]:
         yield mail, f"SMTP_HOST is missing: the mail server of {domain} is not known here; its provider names it"
     if s.smtp_security == "starttls" and s.smtp_port == 465:
         yield {"SMTP_SECURITY", "SMTP_PORT"}, "SMTP_SECURITY=starttls does not go with SMTP_PORT=465, which speaks tls"
+    if s.journal_entries < s.history:
+        keys = {"JOURNAL_ENTRIES", "HISTORY"}
+        yield keys, f"JOURNAL_ENTRIES={s.journal_entries} is too few for HISTORY={s.history}: history comes out of it"
     if (s.tls_cert is None) != (s.tls_key is None):
         given, missing = ("TLS_CERT", "TLS_KEY") if s.tls_cert else ("TLS_KEY", "TLS_CERT")
         yield {"TLS_CERT", "TLS_KEY"}, f"{missing} is missing: it belongs to {given}"

@@ -61,10 +61,10 @@ def whole(value: str, _: Path, *, low: int, high: int) -> int:
     return int(value)
 
 
-def seconds(value: str, _: Path) -> float:
-    """A number of seconds, for a window."""
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) or not 1 <= float(value) <= 86_400:
-        raise ValueError("a number of seconds from 1 to 86400")
+def seconds(value: str, _: Path, *, low: int = 1) -> float:
+    """A number of seconds, from ``low`` to a day."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) or not low <= float(value) <= 86_400:
+        raise ValueError(f"a number of seconds from {low} to 86400")
     return float(value)
 
 

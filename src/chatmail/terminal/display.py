@@ -19,6 +19,8 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
 from prompt_toolkit.application.current import get_app_session
 from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
@@ -54,6 +56,13 @@ def desktop_notice(text: str, how: Notices) -> str:
             return f"\x1b]777;notify;chatmail;{shown}\x07"
         case "off":
             return ""
+
+
+def drop_colours() -> None:
+    """Draw without colours from now on; programs that are started from here keep theirs."""
+    output = get_app_session().output
+    if isinstance(output, Vt100_Output):  # as all are that have colours
+        output.default_color_depth = ColorDepth.DEPTH_1_BIT
 
 
 class Display:

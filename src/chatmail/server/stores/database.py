@@ -79,10 +79,13 @@ class Database:
     Args:
         path: the file, made with mode 0600 if it is not there; or ``:memory:``.
         keep_days: how long what was said is kept.
+        entries_max, bytes_max: so much of the newest the journal holds, and is read at the start.
     """
 
-    def __init__(self, path: str, keep_days: int) -> None:
+    def __init__(self, path: str, keep_days: int, entries_max: int = ENTRIES_MAX, bytes_max: int = BYTES_MAX) -> None:
         self._path = path
+        self._entries_max = entries_max
+        self._bytes_max = bytes_max
         self._keep = keep_days * DAY
         self._last = 0
         self._resources = ExitStack()
@@ -229,10 +232,10 @@ class Database:
         """The entries for the journal: as many as it holds, up to the last, without a hole."""
         newest: list[tuple[int, Entry]] = []
         size = 0
-        rows = self._writer.execute(f"SELECT {ENTRY} FROM entry ORDER BY seq DESC LIMIT {ENTRIES_MAX}")
+        rows = self._writer.execute(f"SELECT {ENTRY} FROM entry ORDER BY seq DESC LIMIT ?", (self._entries_max,))
         for seq, entry in map(entry_of, rows):
             size += len(entry.text)
-            if seq != self._last - len(newest) or size > BYTES_MAX:
+            if seq != self._last - len(newest) or size > self._bytes_max:
                 break
             newest.append((seq, entry))
         return tuple(reversed(newest))

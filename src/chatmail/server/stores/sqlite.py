@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX
 from chatmail.core.records import Change, Found, Query, Question, Snapshot, Stored
 from chatmail.server.stores import StoreError
 from chatmail.server.stores.database import MEMORY, Database
@@ -25,10 +26,11 @@ class SqliteStore:
     Args:
         path: the file; ``:memory:`` keeps nothing once the server has ended.
         keep_days: how long what was said is kept.
+        entries_max, bytes_max: as for ``Database``.
     """
 
-    def __init__(self, path: str, keep_days: int) -> None:
-        self._database = Database(path, keep_days)
+    def __init__(self, path: str, keep_days: int, entries_max: int = ENTRIES_MAX, bytes_max: int = BYTES_MAX) -> None:
+        self._database = Database(path, keep_days, entries_max, bytes_max)
         self._writer = ThreadPoolExecutor(1, "store")
         # What is in memory has one connection, and so one thread.
         self._reader = self._writer if path == MEMORY else ThreadPoolExecutor(1, "lookup")
