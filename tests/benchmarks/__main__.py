@@ -1,17 +1,20 @@
-"""How much chatmail delivers, at what cost and how soon, beside the textbook's server: ``python -m tests.benchmarks``.
+"""How much chatmail delivers, at what cost and how soon, beside others: ``python -m tests.benchmarks``.
 
     one sender ──> server (one CPU) ──> 1, 100 or 1,000 readers (all in one process, on another CPU)
 
 *chatmail* is the server as it comes, with everything on the disk before anybody sees it; *in memory* the same with
-CHAT_DB=:memory:; *naive* a plain loop of writes, which keeps nothing.
+CHAT_DB=:memory:; *naive* a plain loop of writes, which keeps nothing. ``--peers`` adds what is here of *threaded* (a
+thread a client), *redis* and *nats* (which pass messages on, as chat servers are built on them), *ngircd* and
+*inspircd* (chat servers written in C and C++), and *relay* (about the least that can be done, in C). They keep nothing.
 
 Each round starts each server anew and puts the same load on it, in two phases:
 
-*saturated*: the sender always has a window of messages under way, its own echo being the acknowledgement. Nothing
-but the server's processor is to be the limit: "busy" shows how near it came to that, for server and load.
-*paced*: 20 messages a second. A text holds the time of its sending, on a clock that both ends share.
+*saturated*: a window of messages is always under way. Nothing but the server's processor is to be the limit: "busy"
+shows how near it came to that, for server and load. Once with one sender, once with 10 among 1,000, once with 50 who
+all talk.
+*paced*: one sender, 20 messages a second. A text holds the time of its sending, on a clock that both ends share.
 
-Servers take turns, and figures are medians of the rounds, so that whatever else the machine does hits both. A message
+Servers take turns, and figures are medians of the rounds, so that whatever else the machine does hits all. A message
 that is lost, doubled or replaced by a gap fails the run.
 """
 
@@ -20,65 +23,49 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
 
-from tests.benchmarks.load import TEXT_SIZE, Outcome, Phase, Plan
-from tests.benchmarks.servers import PATIENCE, SERVERS, BenchmarkError, put_load, serving
+import chatmail
+from tests.benchmarks import peers, plot, report
+from tests.benchmarks.load import Plan
+from tests.benchmarks.report import Rounds, Workload
+from tests.benchmarks.servers import PATIENCE, SERVERS, BenchmarkError, Kind, many_files, put_load, serving
+from tests.benchmarks.wires import TEXT_SIZE
 
-
-class Figure(NamedTuple):
-    """One row of the table; ``better`` says which way, None for a figure that is no merit."""
-
-    title: str
-    of: Callable[[Outcome], float]
-    form: str
-    better: str | None
-
-
-def _cost(phase: Phase) -> float:
-    return phase.server_cpu / phase.deliveries * 1e6
-
-
-SERVER_BUSY = Figure("server busy, %", lambda o: 100 * o.saturated.server_cpu / o.saturated.seconds, ".0f", None)
-BUSY_ENOUGH = 85
-"""A saturated server that used less of its processor, in percent, was held up by something else."""
-
-SATURATED = (
-    Figure("deliveries a second", lambda o: o.saturated.deliveries / o.saturated.seconds, ",.0f", "more"),
-    Figure("server CPU per delivery, µs", lambda o: _cost(o.saturated), ".2f", "less"),
-    SERVER_BUSY,
-    Figure("load busy, %", lambda o: 100 * o.saturated.load_cpu / o.saturated.seconds, ".0f", None),
-)
-PACED = (
-    Figure("latency p50, ms", lambda o: o.p50, ".2f", "less"),
-    Figure("latency p99, ms", lambda o: o.p99, ".2f", "less"),
-    Figure("server CPU per delivery, µs", lambda o: _cost(o.paced), ".2f", "less"),
-)
-
-Rounds = dict[int, dict[str, list[Outcome]]]
-"""All outcomes, by number of readers and name of the server."""
+READERS = (1, 100, 1_000)
+READERS_TO_PLOT = (10, 100, 1_000, 10_000)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="shorter phases and 3 rounds: a minute")
+    parser.add_argument("--quick", action="store_true", help="shorter phases and 3 rounds: a minute, without --peers")
+    parser.add_argument("--peers", action="store_true", help="measure other servers, too, as far as they are installed")
     parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds (5; quick 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome of every round to a file")
-    parser.add_argument("--readers", type=_numbers, default=[1, 100, 1000], metavar="N,N", help="how many (1,100,1000)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="how long each phase takes (2; quick 0.7)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how cost grows with the readers (SVG)")
+    parser.add_argument(
+        "--readers", type=_numbers, metavar="N,N", help="of one sender (1,100,1000; to plot 10,100,1000,10000)"
+    )
+    parser.add_argument(
+        "--senders",
+        type=_crowds,
+        default="1,10:1000,50",
+        metavar="N,N",
+        help="1: one sender, to each number of readers; N:M: N of M people talk; N: all of N talk (1,10:1000,50)",
+    )
+    parser.add_argument("--seconds", type=float, metavar="S", help="how long each phase takes (2; quick 0.5)")
     parser.add_argument("--window", type=int, default=256, metavar="N", help="messages under way when saturated (256)")
     parser.add_argument("--rate", type=float, default=20, metavar="N", help="messages a second when paced (20)")
-    parser.add_argument("--only", choices=SERVERS, help="measure this server only")
+    parser.add_argument("--only", choices=[*SERVERS, *peers.PEERS], help="measure this server only")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server, as in its .env"
     )
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (3 if options.quick else 5)
-    options.seconds = options.seconds or (0.7 if options.quick else 2.0)
+    options.seconds = options.seconds or (0.5 if options.quick else 2.0)
+    options.readers = options.readers or (READERS_TO_PLOT if options.plot else READERS)
     return options
 
 
@@ -86,66 +73,68 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
-def measure(options: argparse.Namespace, server_cpu: int | None, load_cpu: int | None) -> Rounds:
-    """All rounds. Raises BenchmarkError."""
+def _crowds(text: str) -> list[Workload]:
+    crowds = []
+    for crowd in text.split(","):
+        senders, _, people = crowd.partition(":")
+        crowds.append(Workload(int(senders), int(people or senders)))
+        if not 0 < crowds[-1].senders <= min(crowds[-1].people, 999):
+            raise ValueError(crowd)
+    return crowds
+
+
+def _workloads(options: argparse.Namespace) -> list[Workload]:
+    workloads = []
+    for crowd in options.senders:
+        workloads += [Workload(1, readers + 1) for readers in options.readers] if crowd == (1, 1) else [crowd]
+    return workloads
+
+
+def measure(
+    options: argparse.Namespace, kinds: Mapping[str, Kind], server_cpu: int | None, load_cpu: int | None
+) -> tuple[Rounds, list[str]]:
+    """All rounds, and which servers of others failed, and how. Raises BenchmarkError when one of ours does."""
     settings = dict(setting.split("=", 1) for setting in options.set)
-    names = [options.only] if options.only else list(SERVERS)
-    rounds: Rounds = {readers: {name: [] for name in names} for readers in options.readers}
+    rounds: Rounds = {workload: {name: [] for name in kinds} for workload in _workloads(options)}
+    failures: dict[tuple[Workload, str], str] = {}
     for turn in range(options.rounds):
-        for readers, outcomes in rounds.items():
-            for name in names if turn % 2 else reversed(names):
-                print(f"round {turn + 1} of {options.rounds}: {name}, {readers:,} readers", file=sys.stderr)
-                with serving(name, settings, server_cpu) as server:
-                    plan = Plan(
-                        port=server.port(),
-                        pid=server.pid,
-                        readers=readers,
-                        window=options.window,
-                        saturated=options.seconds,
-                        paced=options.seconds,
-                        rate=options.rate,
-                        patience=PATIENCE,
-                    )
-                    try:
-                        outcomes[name].append(put_load(plan, load_cpu))
-                    except BenchmarkError as error:
-                        raise BenchmarkError(server.story(f"with {readers:,} readers: {error}")) from None
-                    server.check()
-    return rounds
+        for workload, outcomes in rounds.items():
+            for name in kinds if turn % 2 else reversed(list(kinds)):
+                if (workload, name) in failures:
+                    continue
+                print(f"round {turn + 1} of {options.rounds}: {name}, {workload.title}", file=sys.stderr)
+                try:
+                    with serving(name, kinds[name], settings, server_cpu) as server:
+                        plan = _plan(options, workload, kinds[name], server.port(), server.pid)
+                        try:
+                            outcomes[name].append(put_load(plan, load_cpu))
+                        except BenchmarkError as error:
+                            raise BenchmarkError(server.story(f"with {workload.title}: {error}")) from None
+                        server.check()
+                except BenchmarkError as error:
+                    if name in SERVERS:
+                        raise
+                    failures[workload, name] = str(error)
+                    outcomes[name].clear()
+    return rounds, list(failures.values())
 
 
-def table(rounds: Rounds, rate: float) -> list[str]:
-    """The table, line by line: medians, and how many times better the first server is than each of the others."""
-    first, *others = next(iter(rounds.values()))
-    names = [first, *others, *(f"x {other}" for other in others)]
-    lines = [f"{'':<34}" + "".join(f"{name:>12}" for name in names)]
-    for title, figures in (("saturated", SATURATED), (f"{rate:g} messages a second", PACED)):
-        for readers, outcomes in rounds.items():
-            lines.append(f"{title}, 1 to {readers:,}")
-            lines += [_row(figure, outcomes) for figure in figures]
-    return lines
-
-
-def _row(figure: Figure, outcomes: Mapping[str, Sequence[Outcome]]) -> str:
-    ours, *theirs = [median(map(figure.of, each)) for each in outcomes.values()]
-    cells = [f"{value:{figure.form}}" for value in (ours, *theirs)]
-    if figure.better is not None:
-        cells += [f"{ours / value if figure.better == 'more' else value / ours:.2f}" for value in theirs]
-    return f"  {figure.title:<32}" + "".join(f"{cell:>12}" for cell in cells)
-
-
-def doubts(rounds: Rounds) -> list[str]:
-    """What to make of it when a server had time to spare though it should have had none."""
-    idle = [
-        f"{name} with {readers:,} readers"
-        for readers, outcomes in rounds.items()
-        for name, each in outcomes.items()
-        if median(map(SERVER_BUSY.of, each)) < BUSY_ENOUGH
-    ]
-    if not idle:
-        return []
-    advice = "trust CPU per delivery, not deliveries a second, nor latencies"
-    return [f"not saturated (is the machine doing something else?): {', '.join(idle)}; {advice}"]
+def _plan(options: argparse.Namespace, workload: Workload, kind: Kind, port: int, pid: int) -> Plan:
+    return Plan(
+        port=port,
+        pid=pid,
+        wire=kind.wire,
+        ordered=kind.ordered,
+        people=workload.people,
+        senders=workload.senders,
+        door=kind.door,
+        window=options.window,
+        saturated=options.seconds,
+        paced=options.seconds if workload.senders == 1 else 0,
+        rate=options.rate,
+        # Ten thousand who come in take longer, above all where each of them is told to all others.
+        patience=PATIENCE + workload.people / 50,
+    )
 
 
 def machine(server_cpu: int | None, load_cpu: int | None) -> str:
@@ -162,25 +151,47 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     cpus = sorted(os.sched_getaffinity(0))
     server_cpu, load_cpu = (cpus[0], cpus[-1]) if len(cpus) > 1 else (None, None)
-    try:
-        rounds = measure(options, server_cpu, load_cpu)
-    except BenchmarkError as error:
-        print(f"no figures: {error}", file=sys.stderr)
-        return 1
+    many_files()
+    kinds, versions = dict(SERVERS), {"chatmail": chatmail.__version__}
+    missing: dict[str, str] = {}
+    with TemporaryDirectory(prefix="benchmark-") as folder:
+        if options.only:
+            kinds = {name: kind for name, kind in kinds.items() if name == options.only}
+            versions = {name: version for name, version in versions.items() if name in kinds}
+        wanted = [name for name in peers.PEERS if name == options.only or (options.peers and not options.only)]
+        others, theirs, missing = peers.find(Path(folder), wanted)
+        kinds |= others
+        versions |= theirs
+        for name, why in missing.items():
+            print(f"without {name}: {why}", file=sys.stderr)
+        if not kinds:
+            return 1
+        try:
+            rounds, failures = measure(options, kinds, server_cpu, load_cpu)
+        except BenchmarkError as error:
+            print(f"no figures: {error}", file=sys.stderr)
+            return 1
+    _tell(options, rounds, [machine(server_cpu, load_cpu), *peers.story(versions, missing)], failures)
+    if options.json or options.plot:
+        found = report.as_json(rounds)
+        facts = {"machine": machine(server_cpu, load_cpu), "versions": versions, "missing": missing}
+        facts |= {"window": options.window, "rate": options.rate, "seconds": options.seconds, "failures": failures}
+        if options.json:
+            options.json.write_text(json.dumps(facts | {"workloads": found}, indent=2) + "\n")
+        if options.plot:
+            options.plot.write_text(plot.draw(found))
+    return 1 if failures else 0
+
+
+def _tell(options: argparse.Namespace, rounds: Rounds, facts: Sequence[str], failures: Sequence[str]) -> None:
     print(
         f"{TEXT_SIZE}-byte texts, window {options.window}, medians of {options.rounds} rounds,"
         f" phases of {options.seconds:g} s; x: how many times better chatmail is"
     )
-    for line in (*table(rounds, options.rate), machine(server_cpu, load_cpu), *doubts(rounds)):
+    for line in (*report.table(rounds, options.rate), *facts, *report.doubts(rounds)):
         print(line)
-    if options.json:
-        found = {
-            str(readers): {name: [asdict(outcome) for outcome in each] for name, each in outcomes.items()}
-            for readers, outcomes in rounds.items()
-        }
-        facts = {"machine": machine(server_cpu, load_cpu), "window": options.window, "rate": options.rate}
-        options.json.write_text(json.dumps(facts | {"rounds": found}, indent=2) + "\n")
-    return 0
+    for failure in failures:
+        print(f"no figures: {failure}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import json
 import os
 import queue
 import re
+import resource
+import socket
 import subprocess
 import sys
 import threading
@@ -15,29 +17,46 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tests.benchmarks.load import Outcome, Phase, Plan
+from tests.benchmarks.load import Outcome, Paced, Phase, Plan
 
 HERE = Path(__file__).parent
 PATIENCE = 20.0
 """No start, no end and no wait within a phase takes longer than this, in seconds, unless it fails."""
 
-SETTINGS = {"CHAT_HOST": "127.0.0.1", "CHAT_PORT": "0", "RATE": "off"}
+SETTINGS = {"CHAT_HOST": "127.0.0.1", "CHAT_PORT": "0", "RATE": "off", "MAX_CLIENTS": "15000", "SILENCE_TIME": "3600"}
 CHATMAIL = (sys.executable, "-m", "chatmail.server.app")
 
 
 class Kind(NamedTuple):
-    """A kind of server: how it is started, and its settings."""
+    """A kind of server.
+
+    Args:
+        command: how it is started; ``{folder}`` is its own.
+        config: what is in its file ``config``, if it has one; ``{port}`` is where it is to listen.
+        settings: its environment.
+        wire: what it speaks.
+        ordered: whether everybody gets the messages of several senders in the same order.
+        listens: what it prints once it listens, with the port as a group unless it was told.
+        version: the option that makes it print its version.
+        door: so many may come in at once; where more connect than wait to be accepted, they are tried again after 1 s.
+    """
 
     command: tuple[str, ...]
-    settings: Mapping[str, str] = SETTINGS
+    config: str = ""
+    settings: Mapping[str, str] = {}
+    wire: str = "chat"
+    ordered: bool = True
+    listens: str = r"listens on .* port (\d+)"
+    version: str = ""
+    door: int = 500
 
 
 SERVERS = {
-    "chatmail": Kind(CHATMAIL),
-    "in memory": Kind(CHATMAIL, {**SETTINGS, "CHAT_DB": ":memory:"}),
-    "naive": Kind((sys.executable, str(HERE / "naive.py"))),
+    "chatmail": Kind(CHATMAIL, settings=SETTINGS),
+    "in memory": Kind(CHATMAIL, settings={**SETTINGS, "CHAT_DB": ":memory:"}),
+    "naive": Kind((sys.executable, str(HERE / "naive.py")), ordered=False),
 }
-"""All that is measured; the first is compared with the others."""
+"""What is always measured; the first is compared with the others."""
 
 
 class BenchmarkError(Exception):
@@ -58,19 +77,36 @@ def on_cpu(cpu: int | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def many_files() -> None:
+    """Let this process, and those it starts, have as many open files as the system allows: ten thousand readers."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _free_port() -> int:
+    """A port for servers that cannot choose one; should somebody take it before they do, there are no figures."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
 class Server:
     """A running server process; somebody reads what it prints all the time."""
 
-    def __init__(self, name: str, folder: str, settings: Mapping[str, str], cpu: int | None) -> None:
+    def __init__(self, name: str, kind: Kind, folder: str, settings: Mapping[str, str], cpu: int | None) -> None:
         self.name = name
         self.output: deque[str] = deque(maxlen=20)
+        self._listens = re.compile(kind.listens)
+        self._told = _free_port() if kind.config else 0
         self._ports: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        if kind.config:
+            Path(folder, "config").write_text(kind.config.replace("{port}", str(self._told)))
         kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
         with on_cpu(cpu):
             self._process = subprocess.Popen(
-                SERVERS[name].command,
+                [word.replace("{folder}", folder) for word in kind.command],
                 cwd=folder,
-                env={**kept, **SERVERS[name].settings, **settings},
+                env={**kept, **kind.settings, **settings},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -84,8 +120,8 @@ class Server:
         for raw in self._process.stdout:
             line = raw.decode(errors="replace").rstrip()
             self.output.append(line)
-            if found := re.search(r"listens on .* port (\d+)", line):
-                self._ports.put(int(found[1]))
+            if found := self._listens.search(line):
+                self._ports.put(self._told or int(found[1]))
         self._ports.put(None)
 
     def port(self) -> int:
@@ -122,10 +158,10 @@ class Server:
 
 
 @contextmanager
-def serving(name: str, settings: Mapping[str, str], cpu: int | None) -> Iterator[Server]:
+def serving(name: str, kind: Kind, settings: Mapping[str, str], cpu: int | None) -> Iterator[Server]:
     """A server of its own, in a folder of its own."""
     with TemporaryDirectory(prefix="benchmark-") as folder:
-        server = Server(name, folder, settings, cpu)
+        server = Server(name, kind, folder, settings, cpu)
         try:
             yield server
         finally:
@@ -136,7 +172,8 @@ def put_load(plan: Plan, cpu: int | None) -> Outcome:
     """Run a load to its end. Raises BenchmarkError."""
     with on_cpu(cpu):
         load = subprocess.Popen(
-            (sys.executable, str(HERE / "load.py"), json.dumps(asdict(plan))),
+            (sys.executable, "-m", "tests.benchmarks.load", json.dumps(asdict(plan))),
+            cwd=HERE.parent.parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -152,4 +189,5 @@ def put_load(plan: Plan, cpu: int | None) -> Outcome:
     if load.returncode:
         raise BenchmarkError(f"the load failed: {err.strip()}")
     found = json.loads(out)
-    return Outcome(**found | {"saturated": Phase(**found["saturated"]), "paced": Phase(**found["paced"])})
+    paced = found["paced"]
+    return Outcome(saturated=Phase(**found["saturated"]), paced=Paced(**paced) if paced else None)

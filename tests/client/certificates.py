@@ -1,6 +1,7 @@
 """Certificates of all kinds, for servers in tests."""
 
 import ssl
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -23,6 +24,6 @@ def issue(*names: str, by: trustme.CA | None = None, expired: bool = False) -> t
 
 
 def fingerprint_of(certificate: trustme.LeafCert) -> str:
-    """As ``openssl x509 -fingerprint -sha256`` has it, after a word for the kind."""
+    """As ``openssl x509 -fingerprint -sha256`` has it, but written as ssh writes those of keys."""
     whole = ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
-    return f"SHA256:{sha256(whole).digest().hex(':').upper()}"
+    return f"SHA256:{b64encode(sha256(whole).digest()).decode().rstrip('=')}"

@@ -116,8 +116,13 @@ class ScriptedServer:
     def __init__(self, port: int, *, tls: bool) -> None:
         self.visits: asyncio.Queue[Visit] = asyncio.Queue()
         self.address = Server("127.0.0.1", port, tls=tls)
+        self.listening: asyncio.Server
         self.said = b""
         """What was said to it, on all connections, since ``heard`` was last asked."""
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self.listening.close()
 
     async def visit(self) -> Visit:
         return await self.visits.get()
@@ -163,6 +168,7 @@ async def scripted(tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIte
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Noting(there, arrive), "127.0.0.1", port, ssl=tls)
     there = ScriptedServer(server.sockets[0].getsockname()[1], tls=tls is not None)
+    there.listening = server
     try:
         yield there
     finally:

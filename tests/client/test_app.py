@@ -186,7 +186,7 @@ async def test_a_reconnect_loses_and_repeats_nothing(server: ScriptedServer) -> 
         out, err = await process.communicate()
     assert process.returncode == Exit.OK
     assert timeless(out) == ["Mary: before", "ci: one"]
-    assert "trying again in 1 s" in err.decode()
+    assert "trying again" in err.decode()
 
 
 async def test_a_refusal_at_the_door(server: ScriptedServer) -> None:
@@ -372,7 +372,7 @@ def test_where_nothing_listens(unused_tcp_port: int) -> None:
         ((), "a name is missing"),
         ((), "--name and --email say who you are, or in "),
         (("--name", "ci"), "an email address is missing"),
-        (("--name", "a b", "--email", "ci@example.org"), "SPACE"),
+        (("--name", "a b", "--email", "ci@example.org"), "a space"),
         (("--name", "ci", "--email", "ci@example"), "a domain with a dot"),
         (("host:port",), "'port' is no port"),
         (("two words:1",), "is no name of a host"),

@@ -73,7 +73,7 @@ def test_all_that_is_wrong_is_told_at_once(path: Path) -> None:
     assert told[:3] == [
         "servr: there is no such key; did you mean server?",
         "server: 'port' is no port: it is a number from 1 to 65535",
-        "name: 'a b' is no name: it holds U+0020 SPACE; letters, digits and _ . - are allowed",
+        "name: 'a b' is no name: it holds a space; letters, digits and _ . - are allowed",
     ]
     assert told[3].startswith("email: 'x' is no email address")
     assert told[4:9] == [

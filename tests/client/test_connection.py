@@ -295,7 +295,7 @@ async def test_a_goodbye_that_wants_a_return_gets_one(server: ScriptedServer) ->
         await visit.admit(wire.Bye(reason="restart", retry=True))
         await (await server.visit()).admit()
         await john.joined()
-    assert (State.WAITING, "the server closed: restart; trying again in 1 s") in john.face.states
+    assert (State.WAITING, "the server closed: restart; trying again") in john.face.states
 
 
 async def test_a_full_server_is_tried_again_by_those_who_were_in(server: ScriptedServer) -> None:
@@ -519,6 +519,31 @@ async def test_a_server_that_never_answers_is_no_chatmail_server(server: Scripte
 
 
 # Other servers, broken servers, no servers.
+
+
+async def test_who_was_in_is_told_how_to_come_back_to_a_server_that_speaks_tls_now(unused_tcp_port: int) -> None:
+    async with scripted(port=unused_tcp_port) as server, client(server) as john:
+        visit = await server.visit()
+        await visit.admit()
+        await john.joined()
+        server.close()
+        async with scripted(serving(issue()), unused_tcp_port):
+            visit.cut()
+            hint = f"If it speaks TLS now, chatmail --tls 127.0.0.1:{unused_tcp_port} joins there; trying again"
+            await john.face.until(lambda: any(hint in text for _, text in john.face.states))
+
+
+@pytest.mark.parametrize("token", [None, "t1"])
+async def test_to_go_on_without_tls_is_advised_to_nobody_who_was_in(token: str | None) -> None:
+    async with scripted() as server:
+        address = structs.replace(server.address, host="0.0.0.0", tls=True)  # reaches this machine, and is none of its
+        john = Client(address, FAST, token=token)
+        answered = asyncio.create_task(john.connection.run())
+        visit = await server.visit()
+        visit.send_raw(b"no TLS\n")
+        ending = await answered
+    assert "it speaks no TLS" in ending.text
+    assert ("--no-tls" in ending.text) is (token is None)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from chatmail.core import wire
 from tests.client.scene import ENTER, TAB, scene
-from tests.client.scripted import NOW, direct, echo, message, person
+from tests.client.scripted import NOW, direct, echo, message, person, welcome
 
 
 async def test_a_line_that_is_not_confirmed_is_shown_as_waiting_until_it_is() -> None:
@@ -69,6 +69,27 @@ async def test_the_toolbar_counts_down_to_the_next_try_and_enter_brings_it_at_on
         visit = await john.server.visit()
         await visit.admit()
         await john.terminal.until(lambda: "connected" in john.terminal.toolbar)
+
+
+async def test_that_there_is_no_connection_is_told_until_there_is_one() -> None:
+    async with scene() as john:
+        john.visit.cut()
+        await john.terminal.until(lambda: "reconnecting" in john.terminal.toolbar)
+        await john.line("/who")
+        john.terminal.type(ENTER)
+        await john.terminal.shows("there is no connection now")
+        await (await john.server.visit()).admit(answer=welcome("John", resumed=True))
+        await john.terminal.until(lambda: "connected" in john.terminal.toolbar)
+        await john.terminal.until(lambda: "there is no connection now" not in john.terminal.text)
+        assert "> /who" in john.terminal.text
+
+
+async def test_the_help_fits_on_the_screen() -> None:
+    async with scene() as john:
+        john.terminal.type("/help" + ENTER)
+        await john.terminal.shows("clear the line; leave\n>")
+        await john.terminal.until(lambda: "connected" in john.terminal.toolbar)
+        assert any(line.startswith("-- commands and keys") for line in john.terminal.lines)
 
 
 async def test_own_lines_are_never_ignored() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from chatmail.client.entry import Look
-from chatmail.client.reading import HELD, IDLE, Reading, Row
+from chatmail.client.reading import END, HELD, IDLE, Reading, Row
 from chatmail.client.screen import clock
 from chatmail.client.timeline import Timeline
 from chatmail.core import wire
@@ -88,10 +88,67 @@ def test_who_is_away_sees_nothing() -> None:
     assert john.get(message(1))[0] == f"── new since {clock(NOW)} ──"
 
 
-def test_the_marker_tells_the_day_when_it_was_another_one() -> None:
+def test_all_since_the_time_of_the_marker_stands_below_it_and_is_what_counts_as_new() -> None:
+    """Within the first minute somebody may have looked or not: what they missed then, no mark can tell."""
     john = joined()
-    john.now = NOW + timedelta(days=2)
-    assert john.get(message(1))[0] == f"── new since {clock(NOW, '%Y-%m-%d %H:%M')} ──"
+    soon, late = (structs.replace(message(seq), time=NOW + IDLE * seq - timedelta(seconds=1)) for seq in (1, 3))
+    john.now = soon.time
+    assert john.get(soon, direct(2)) == ["Mary: hello", "Mary → you (direct): lunch?"]
+    assert (john.timeline.unread, john.timeline.unread_direct) == (2, 1)
+    john.now = late.time
+    assert john.get(late) == [f"── new since {clock(late.time)} ──", "Mary: hello"]
+    assert (john.timeline.unread, john.timeline.unread_direct) == (1, 0)
+    john.get(direct(4), wire.Notice(seq=5, time=NOW, text="tea"))
+    assert (john.timeline.unread, john.timeline.unread_direct) == (3, 1)
+
+
+def test_what_was_missed_is_what_counts_as_new_and_what_comes_after_it() -> None:
+    john = joined()
+    john.get(message(1))
+    shown = john.get(welcome(seq=3, resumed=True), message(2), direct(3), message(4))
+    assert shown[1] == "── while you were away (2 new) ──"
+    assert (john.timeline.unread, john.timeline.unread_direct) == (3, 1)
+
+
+def test_who_is_back_is_told_how_much_came() -> None:
+    john = joined()
+
+    def says(frame: wire.Away, seq: int) -> list[str]:
+        john.timeline.mark_read()
+        return john.get(message(seq), wire.Ack(id=john.timeline.keep(frame).id))
+
+    says(wire.Away(reason="lunch"), 1)
+    john.get(*(message(seq) for seq in range(2, 5)), direct(5), message(6, sender="John"))
+    assert says(wire.Away(), 7)[-1] == "-- you are back; 5 new while you were away"
+    assert says(wire.Away(), 8)[-1] == "-- you are back"
+
+
+# Who comes in.
+
+
+def test_who_comes_in_reads_what_was_said_and_then_who_is_here() -> None:
+    john = Reader()
+    entered = structs.replace(welcome("John", "Mary", seq=2), motd="tea at four")
+    assert john.get(entered, message(1, "one"), message(2, "two"), message(3, "three")) == [
+        "Mary: one",
+        "Mary: two",
+        "-- end of what was said before",
+        "-- you are in as John, with Mary\n!! tea at four",
+        "Mary: three",
+    ]
+
+
+def test_who_comes_in_waits_for_no_more_than_a_second() -> None:
+    john = Reader()
+    assert john.get(welcome("John", "Mary", seq=9)) == []
+    assert john.reading.due == NOW + HELD
+    assert lines(john.reading.tick(NOW + HELD)) == ["-- you are in as John, with Mary"]
+    assert john.reading.due is None
+    assert john.get(message(9)) == ["Mary: hello"]
+
+
+def test_where_nothing_was_said_who_is_here_is_told_at_once() -> None:
+    assert Reader().get(welcome("John", "Mary")) == ["-- you are in as John, with Mary"]
 
 
 def test_own_lines_and_comings_are_nothing_new() -> None:
@@ -104,51 +161,57 @@ def test_own_lines_and_comings_are_nothing_new() -> None:
 def test_history_is_nothing_new() -> None:
     john = joined(seq=3)
     john.now = LATER
-    assert john.get(message(1), message(2)) == ["Mary: hello"] * 2
+    assert john.get(message(1), message(2))[1:] == ["Mary: hello"] * 2
+    assert john.timeline.unread == 0
 
 
 # What was missed.
 
 
+ENTERED = [f"-- {END}", "-- you are in as John, nobody else is here yet"]
+
+
 def test_a_fresh_start_tells_what_was_not_seen_and_how_much() -> None:
     john = Reader()
     shown = john.get(back(9, 4), message(3, "old"), message(5, "one"), message(6, "mine", sender="John"), direct(8))
-    assert shown == ["-- you are in as John, nobody else is here yet"]  # there may be more
+    assert shown == []  # there may be more
     assert john.get(came(10, "John")) == [
         "Mary: old",
         "── while you were away (2 new) ──",
         "Mary: one",
         "you: mine",
         "Mary → you (direct): lunch?",
+        *ENTERED,
     ]
 
 
 def test_the_last_number_there_was_ends_it() -> None:
     john = Reader()
-    assert john.get(back(5, 4), message(5))[1:] == ["── while you were away (1 new) ──", "Mary: hello"]
+    assert john.get(back(5, 4), message(5)) == ["── while you were away (1 new) ──", "Mary: hello", *ENTERED]
 
 
 def test_so_does_an_answer_to_anything() -> None:
     john = Reader()
-    assert john.get(back(9, 4), message(5), wire.People(people=[], total=3))[1:3] == [
+    assert john.get(back(9, 4), message(5), wire.People(people=[], total=3))[:4] == [
         "── while you were away (1 new) ──",
         "Mary: hello",
+        *ENTERED,
     ]
 
 
 def test_who_has_seen_all_reads_the_history_without_a_marker() -> None:
     john = Reader()
-    assert john.get(back(9, 9), message(8), message(9))[1:] == ["Mary: hello"] * 2
+    assert john.get(back(9, 9), message(8), message(9)) == ["Mary: hello", "Mary: hello", *ENTERED]
 
 
 def test_nor_is_there_one_where_nobody_knows() -> None:
     john = Reader()
-    assert john.get(welcome(seq=9), message(8), message(9))[1:] == ["Mary: hello"] * 2
+    assert john.get(welcome(seq=9), message(8), message(9)) == ["Mary: hello", "Mary: hello", *ENTERED]
 
 
 def test_own_lines_alone_need_none() -> None:
     john = Reader()
-    assert john.get(back(9, 4), message(9, sender="John"))[1:] == ["you: hello"]
+    assert john.get(back(9, 4), message(9, sender="John")) == ["you: hello", *ENTERED]
 
 
 def test_a_server_that_takes_its_time_is_not_waited_for() -> None:
@@ -156,12 +219,12 @@ def test_a_server_that_takes_its_time_is_not_waited_for() -> None:
     john = Reader()
     john.get(back(9, 4), message(5, "one"))
     assert john.reading.due == NOW + HELD
-    assert lines(john.reading.tick(NOW + HELD)) == ["── while you were away ──", "Mary: one"]
+    assert lines(john.reading.tick(NOW + HELD)) == ["── while you were away ──", "Mary: one", *ENTERED]
     assert john.get(message(6, "two")) == ["Mary: two"]
     late = Reader()
     late.get(back(9, 4))
     late.now += HELD
-    assert late.get(message(5)) == ["── while you were away ──", "Mary: hello"]
+    assert late.get(message(5)) == [ENTERED[-1], "── while you were away ──", "Mary: hello"]
 
 
 def test_what_a_resumed_connection_brings_was_missed_and_rings() -> None:
@@ -186,7 +249,7 @@ def test_a_connection_that_breaks_again_loses_nothing() -> None:
     assert john.get(welcome(seq=4, resumed=True), message(3, "three"), message(4, "four")) == [
         "── while you were away ──",
         "Mary: two",
-        "-- you are back as John",
+        "-- connected again as John",
         "── while you were away (2 new) ──",
         "Mary: three",
         "Mary: four",
@@ -281,7 +344,7 @@ def test_the_day_comes_before_the_line_and_after_the_marker() -> None:
     john = Reader()
     john.get(welcome(seq=1))
     old = structs.replace(message(1), time=datetime(2026, 1, 1, 12, tzinfo=UTC))
-    assert john.get(old) == ["-- Thursday, 2026-01-01", "Mary: hello"]
+    assert john.get(old) == ["-- Thursday, 2026-01-01", "Mary: hello", *ENTERED]
     john.now = LATER
     shown = john.get(message(2))
     assert shown[0].startswith("── new since")
@@ -381,7 +444,7 @@ async def test_lines_of_another_day_stand_below_its_name() -> None:
     async with scene(join=False) as john:
         await john.visit.admit(first, second, answer=welcome("John", "Mary", seq=2))
         await john.terminal.until(lambda: john.terminal.text.count("Mary: hello") == 2)
-        shown = lines_of(john.terminal.lines)[1:5]
+        shown = lines_of(john.terminal.lines)[:4]
         assert shown == [
             f"-- {clock(NOW - timedelta(days=2), '%A, %Y-%m-%d')}",
             "Mary: hello",
@@ -411,11 +474,13 @@ async def test_a_fresh_start_shows_where_the_new_begins() -> None:
         answer = structs.replace(welcome("John", "Mary", seq=3), seen=1)
         await john.visit.admit(message(1, "old"), message(2, "new"), message(3, "newer"), answer=answer)
         await john.terminal.shows("newer")
-        assert lines_of(john.terminal.lines)[1:5] == [
+        assert lines_of(john.terminal.lines)[:6] == [
             "Mary: old",
             "── while you were away (2 new) ──",
             "Mary: new",
             "Mary: newer",
+            f"-- {END}",
+            "-- you are in as John, with Mary",
         ]
 
 

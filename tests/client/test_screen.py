@@ -12,7 +12,7 @@ from msgspec import structs
 from chatmail.client import screen
 from chatmail.client.entry import draw_folded
 from chatmail.client.lookback import Found, LookBack
-from chatmail.client.timeline import mention_of
+from chatmail.client.timeline import Timeline, mention_of
 from chatmail.core import wire
 from chatmail.terminal.text import CONTINUED, JOINT, plain, wrap
 from tests.client.scripted import NOW, direct, message, person, welcome
@@ -71,9 +71,11 @@ def drives_nothing(text: str) -> bool:
     ) and not re.search("[\u034f\u115f\u1160\u2800\u3164\uffa0]", text)
 
 
-def shown(frame: wire.ServerFrame, *, me: str = "John", answered: wire.Frame | None = None) -> str:
+def shown(
+    frame: wire.ServerFrame, *, me: str = "John", answered: wire.Frame | None = None, away: str | None = None
+) -> str:
     """The line without its time."""
-    return re.sub(r"^\d\d:\d\d ", "", plain(screen.draw(frame, me=me, answered=answered)))
+    return re.sub(r"^\d\d:\d\d ", "", plain(screen.draw(frame, me=me, answered=answered, away=away)))
 
 
 @given(frames, texts, st.sampled_from([None, wire.Say(text="x\x1b[2J"), wire.Away(reason="\x9b1m")]))
@@ -124,7 +126,7 @@ def test_a_text_can_not_place_words_at_the_left_edge() -> None:
         (wire.Pong(), ""),
         (welcome("John"), "-- you are in as John, nobody else is here yet"),
         (welcome("John", "Mary", "Bob"), "-- you are in as John, with Mary and Bob"),
-        (welcome("John", resumed=True), "-- you are back as John"),
+        (welcome("John", resumed=True), "-- connected again as John"),
     ],
 )
 def test_how_it_reads(frame: wire.ServerFrame, line: str) -> None:
@@ -142,6 +144,30 @@ def test_a_receipt_says_where_the_message_is() -> None:
     assert "outbox" in receipt("saved")
     assert receipt("failed", detail="no such mailbox") == "-- the email to Mary failed: no such mailbox"
     assert "waits" in receipt("held")
+    assert (
+        receipt("off", online=True, detail="Mary wants no mail")
+        == "-- Mary is here; no email is sent: Mary wants no mail"
+    )
+    late = receipt("off", online=True, detail="it was read in the chat, or is not wanted")
+    assert late == "-- no email to Mary was needed: it was read in the chat, or is not wanted"
+
+
+@pytest.mark.parametrize(("reason", "told"), [("away", "away"), ("lunch\x1b", "away (lunch\\x1b)")])
+def test_who_is_away_is_not_called_here(reason: str, told: str) -> None:
+    timeline = Timeline("John", "p")
+    timeline.receive(structs.replace(welcome("John"), people=[person("John"), person("Mary", away=reason)]))
+    news = timeline.receive(wire.Receipt(seq=1, to="Mary", online=True, mail="held"))
+    assert news is not None
+    assert shown(news.frame, away=news.away).startswith(f"-- Mary is {told}; the email waits")
+
+
+@pytest.mark.parametrize(
+    ("notify", "told"),
+    [("never", "are never mailed to you"), ("away", "are mailed to you only while you are away"), ("always", "")],
+)
+def test_a_welcome_tells_what_is_mailed_unless_all_is(notify: wire.When, told: str) -> None:
+    line = shown(structs.replace(welcome("John"), notify=notify))
+    assert line.endswith(f"; direct messages {told} (/notify)" if told else "yet")
 
 
 def test_a_refused_line_is_quoted() -> None:

@@ -5,6 +5,7 @@ import socket
 import ssl
 
 import pytest
+from msgspec import structs
 
 import chatmail
 from chatmail.client.link import Server
@@ -21,6 +22,7 @@ ALERT = b"\x15\x03\x01\x00\x02\x02\x16"
     [
         (socket.gaierror(socket.EAI_NONAME, "x"), "there is no such host, or no network"),
         (TimeoutError(), "no answer"),
+        (ConnectionResetError(), "it closed the connection at once"),
         (ssl.SSLError(1, "too old"), "its TLS does not fit ours (too old)"),
         (OSError("Multiple exceptions: [Errno 111] Connection refused, [Errno 111] x"), "nothing listens there"),
         (OSError(errno.EHOSTUNREACH, "No route to host"), "no route to host"),
@@ -35,6 +37,10 @@ def test_without_tls_it_is_never_advised_lightly_to_go_on() -> None:
     assert "without --tls, nothing is encrypted" in unreachable(HERE, NoTlsError())
     told = unreachable(THERE, NoTlsError())
     assert "--no-tls goes on without, and everybody on the way can read all" in told
+    pinned = structs.replace(THERE, pin="SHA256:AB")
+    for told in (unreachable(pinned, NoTlsError()), unreachable(THERE, NoTlsError(), known=True)):
+        assert "it speaks no TLS now" in told
+        assert "--no-tls" not in told
 
 
 REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
@@ -73,8 +79,15 @@ def test_what_is_not_understood_may_come_from_a_newer_server() -> None:
     assert nonsense(THERE, unknown, b"SSH-2.0") == f"{THERE} is no chatmail server; it said: SSH-2.0"
 
 
-@pytest.mark.parametrize(("server", "advice"), [(HERE, "add --tls"), (THERE, "leave --no-tls away")])
+@pytest.mark.parametrize(
+    ("server", "advice"),
+    [
+        (HERE, "chatmail --tls joins there"),
+        (Server("127.0.0.1", 7000), "chatmail --tls 127.0.0.1:7000 joins there"),
+        (THERE, "leave --no-tls away"),
+    ],
+)
 def test_who_speaks_in_clear_where_tls_is_spoken_is_told(server: Server, advice: str) -> None:
     assert closed(server, ALERT) == f"{server} speaks TLS: {advice}"
-    assert f"If it speaks TLS, {advice}." in closed(server, b"")
+    assert closed(server, b"").endswith(f"If it speaks TLS now, {advice}")
     assert closed(server, b'{"type":') == f"{server} closed the connection"

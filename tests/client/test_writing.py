@@ -98,6 +98,13 @@ async def test_a_slash_that_was_forgotten_is_asked_about_once() -> None:
         await john.terminal.until(lambda: "did you mean" not in john.terminal.text)
 
 
+@pytest.mark.parametrize(("text", "meant"), [("help", "/help"), ("Quit ", "/quit"), ("exit", "/quit"), ("who", "/who")])
+def test_a_command_alone_without_its_slash_is_held(text: str, meant: str) -> None:
+    assert doubt(wire.Say(text=text), ()) == f"not sent: did you mean {meant}? (Enter once more sends it as it is)"
+    assert doubt(wire.Say(text=f"{text} me"), ()) == ""
+    assert doubt(wire.Dm(to="Mary", text=text), ()) == ""
+
+
 @pytest.mark.parametrize("before", ["", "/dm Mary "])
 async def test_many_lines_are_shown_before_they_are_sent(before: str) -> None:
     async with scene() as john:

@@ -166,6 +166,13 @@ def test_a_token_is_good_after_a_restart_with_the_same_secret_only() -> None:
     assert house(JOHN, secret=b"t" * 32).floor(JOHN, token) is None
 
 
+def test_where_addresses_are_to_be_proved_a_token_from_before_proves_nothing() -> None:
+    accounts = house(JOHN)
+    assert accounts.floor(JOHN, accounts.token(JOHN, 41), verified=True) is None
+    token = accounts.token(JOHN, 41, verified=True)
+    assert accounts.floor(JOHN, token, verified=True) == accounts.floor(JOHN, token) == 41
+
+
 def test_a_token_of_somebody_else_proves_nothing() -> None:
     accounts = house(JOHN, MARY)
     assert accounts.floor(JOHN, accounts.token(MARY, 0)) is None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatmail.core.limits import Bucket, Limits, Rate
+from chatmail.core.limits import BUCKETS_MIN, Bucket, Buckets, Limits, Rate
 
 NOON = 1_000_000.0
 RATE = Rate(10, 2)
@@ -29,8 +29,9 @@ def test_it_fills_up_again_but_never_above_the_burst() -> None:
 
 
 def test_who_does_not_wait_waits_the_longer_the_next_time() -> None:
-    bucket = Bucket(Rate(1, 1), NOON)
-    assert [bucket.take(NOON) for _ in range(4)] == [0.0, 1.0, 2.0, 3.0]
+    """Though never longer than a whole bucket takes to fill."""
+    bucket = Bucket(Rate(3, 1), NOON)
+    assert [bucket.take(NOON) for _ in range(8)] == [0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 3.0, 3.0]
 
 
 def test_a_clock_that_is_set_back_costs_nobody_anything() -> None:
@@ -39,6 +40,34 @@ def test_a_clock_that_is_set_back_costs_nobody_anything() -> None:
     assert bucket.take(NOON - 3600) == 0.0
     assert bucket.take(NOON - 3600) == 1.0
     assert bucket.take(NOON - 3598) == 0.0
+
+
+def test_each_account_has_a_bucket_and_asking_again_does_not_fill_it() -> None:
+    buckets = Buckets(Rate(2, 1))
+    assert [buckets.take(1, NOON) for _ in range(3)] == [0.0, 0.0, 1.0]
+    assert buckets.take(2, NOON) == 0.0
+    assert buckets.take(1, NOON) == 2.0
+
+
+def test_only_buckets_that_are_not_full_are_kept_for_long() -> None:
+    """However many accounts there have been; what somebody owes is never forgotten."""
+    buckets, now = Buckets(Rate(2, 1)), NOON
+    for account in range(20 * BUCKETS_MIN):
+        now += 0.5
+        buckets.take(account, now)
+        assert buckets.take(-1, now) >= 0.0
+        assert len(buckets) <= BUCKETS_MIN
+    assert buckets.take(-1, now) > 1.0
+
+
+def test_as_many_are_kept_as_it_takes() -> None:
+    buckets = Buckets(RATE)
+    for account in range(10 * BUCKETS_MIN):
+        buckets.take(account, NOON)
+    assert len(buckets) == 10 * BUCKETS_MIN
+    for account in range(10 * BUCKETS_MIN):
+        buckets.take(-1 - account, NOON + 1)
+    assert len(buckets) <= 20 * BUCKETS_MIN
 
 
 @given(

@@ -160,7 +160,7 @@ class TestChoices:
         assert change.rows == (Gone(table="mail", key=3),)
         house.settle()
         receipt = john.only(Receipt)
-        assert (receipt.mail, receipt.detail) == ("off", "it was read in the chat, or its reader wants no mail")
+        assert (receipt.mail, receipt.detail) == ("off", "it was read in the chat, or is not wanted")
 
     def test_away_waits_a_window_and_is_sent_when_it_was_not_seen(self) -> None:
         house, mary, john = pair()

@@ -174,8 +174,8 @@ def test_any_text_is_a_name_or_a_bad_name(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "offender"),
     [
-        (" John", "U+0020 SPACE"),
-        ("John ", "U+0020 SPACE"),
+        (" John", "a space"),
+        ("John ", "a space"),
         ("John\n", "U+000A CONTROL"),
         ("Jo\x1bhn", "U+001B CONTROL"),
         ("Jo\u200bhn", "U+200B ZERO WIDTH SPACE"),
@@ -563,8 +563,8 @@ def test_the_domain_is_stored_in_lower_case_and_the_mailbox_as_written() -> None
         ("@example.org", "before the @ comes the name of a mailbox"),
         ("a@b@example.org", "there is more than one @"),
         ("a@x.org,b@x.org", "there is more than one @"),
-        ("john @example.org", "it holds U+0020 SPACE"),
-        (" john@example.org", "it holds U+0020 SPACE"),
+        ("john @example.org", "it holds a space"),
+        (" john@example.org", "it holds a space"),
         ("john@example.org\n", "it holds U+000A CONTROL"),
         ("john\r\nBcc: x@example.org", "it holds U+000D CONTROL"),
         ("john\0@example.org", "it holds U+0000 CONTROL"),

@@ -158,7 +158,8 @@ class TestBan:
         for peer, name in ((john, "John"), (mary, "Mary")):
             peer.ask(joining(name))
             peer.ask(Verify(code=house.codes[-1][1]))
-        tokens = [house.hub.accounts.token(house.hub.accounts.known(name), 0) for name in ("John", "Mary")]
+        accounts = house.hub.accounts
+        tokens = [accounts.token(accounts.known(name), 0, verified=True) for name in ("John", "Mary")]
         house.operator.ban(what, None, "", house.now)
         house.settle()
         house.operator.unban(what, house.now)

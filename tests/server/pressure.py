@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import math
 import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -126,11 +125,6 @@ async def pings(peer: Peer, times: int) -> list[float]:
         await peer.sync()
         took.append(loop.time() - start)
     return sorted(took)
-
-
-def p99(values: Sequence[float]) -> float:
-    """Of sorted values, that which one in a hundred exceeds."""
-    return values[math.ceil(len(values) * 0.99) - 1]
 
 
 class Mute:

@@ -216,8 +216,10 @@ async def test_with_people_here_it_takes_two(keys: str) -> None:
         operator.keys.send_text(keys)
         await operator.screen.shows(lambda lines: lines.count(question) == 2 and lines[-1] == "chatmail>")
         assert operator.quits == 0
-        operator.keys.send_text("/bans\r")
+        operator.keys.send_text("/bans\r")  # who does something else has thought better of it
         await operator.screen.shows(ends("nobody is banned", "chatmail>"))
+        operator.keys.send_text(keys)
+        await operator.screen.shows(lambda lines: lines.count(question) == 3 and lines[-1] == "chatmail>")
         now += 9
         operator.keys.send_text("/quit\r")
         assert operator.running is not None

@@ -37,7 +37,7 @@ from chatmail.core.wire import (
 from chatmail.server.app import House, running
 from chatmail.server.settings import Settings
 from chatmail.server.stores.database import MEMORY
-from tests.peer import Peer, peers
+from tests.peer import PATIENCE, Peer, peers
 
 
 @asynccontextmanager
@@ -322,10 +322,28 @@ async def test_an_error_before_joining_comes_before_the_welcome(tmp_path: Path) 
         peer.cut()
 
 
-async def test_joining_costs_nothing_of_the_burst(tmp_path: Path) -> None:
-    async with house(tmp_path, rate=Rate(3, 0.001)) as h, peers(h.port, "John") as (john,):
-        await john.send(Say(text="1"), Say(text="2"), Say(text="3"))
-        await john.expect(Message, text="3")
+async def test_joining_costs_one_of_the_burst(tmp_path: Path) -> None:
+    async with house(tmp_path, rate=Rate(4, 0.001)) as h, peers(h.port, "John", "Mary") as (john, mary):
+        await john.send(*[Say(text=str(at)) for at in range(1, 5)])
+        await mary.expect(Message, text="3")
+        await mary.send(Say(text="I heard three"))
+        assert (await mary.expect(Message)).sender == "Mary"
+
+
+async def test_who_is_slowed_for_days_can_be_sent_away_at_once(tmp_path: Path) -> None:
+    async with house(tmp_path, rate=Rate(1, 1e-6)) as h, peers(h.port, "John", "Mary") as (john, mary):
+        session = h.hub.roster.session_of(1)
+        assert session
+        await john.send(Say(text="joining took the only token"))
+        async with asyncio.timeout(PATIENCE):
+            while not session.deaf:
+                await mary.sync()
+        h.hub.dismiss(session, "enough", retry=False)
+        assert (await john.bye()).reason == "enough"
+        async with asyncio.timeout(PATIENCE):
+            while session in h.hub.sessions:
+                await mary.sync()
+        assert not any(isinstance(frame, Message) for frame in mary.frames)
 
 
 @pytest.mark.parametrize("frame", [b'{"type":"ping"}', b'{"type":"away","reason":"' + b"x" * 201 + b'"}', b"nonsense"])

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import warnings
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -29,14 +30,19 @@ from chatmail.core.wire import Code, Error, Message, Say
 from chatmail.server import session
 from chatmail.server.app import House, running
 from chatmail.server.settings import Settings, SettingsError
-from chatmail.server.tls import in_rows, prepare
+from chatmail.server.tls import prepare
 from tests.peer import PATIENCE, Peer
+from tests.server.processes import serving
 
 PEM = "chatmail-tls.pem"
 
 
 def off_loopback(folder: Path, host: str = "0.0.0.0") -> Settings:
     return Settings(chat_host=host, chat_port=0, chat_db=":memory:", outbox=folder / "outbox", folder=folder, rate=None)
+
+
+def written(digest: bytes) -> str:
+    return f"SHA256:{b64encode(digest).decode().rstrip('=')}"
 
 
 def fingerprint(folder: Path, host: str = "0.0.0.0") -> str:
@@ -116,9 +122,7 @@ async def test_off_loopback_the_server_speaks_tls_with_a_certificate_of_its_own(
     async with house(tmp_path) as (h, tls):
         john = await Peer.connect(h.port, tls=tls)
         shown = john.writer.get_extra_info("ssl_object")
-        digest = sha256(shown.getpeercert(binary_form=True)).hexdigest().upper()
-        assert in_rows(h.fingerprint) == [h.fingerprint[:55], " " * 7 + h.fingerprint[55:]], "two equal halves"
-        assert h.fingerprint == "SHA256 " + ":".join(digest[at : at + 2] for at in range(0, 64, 2))
+        assert h.fingerprint == written(sha256(shown.getpeercert(binary_form=True)).digest())
         await john.join("John")
         await john.send(Say(text="hello"))
         assert (await john.expect(Message)).text == "hello"
@@ -289,7 +293,7 @@ def test_a_pair_that_is_given_is_shown_by_its_fingerprint_too(tmp_path: Path) ->
     prepared = prepare(Settings(tls_cert=cert, tls_key=key, folder=tmp_path))
     assert prepared
     own = x509.load_pem_x509_certificate(pair.cert_chain_pems[0].bytes())
-    assert prepared.fingerprint == f"SHA256 {own.fingerprint(SHA256()).hex(':').upper()}"
+    assert prepared.fingerprint == written(own.fingerprint(SHA256()))
     assert not (tmp_path / PEM).exists()
 
 
@@ -433,6 +437,22 @@ async def test_the_end_of_the_server_waits_for_no_handshake(tmp_path: Path, monk
     assert (await farewell).retry
     assert await ended(reader) == b""
     writer.transport.abort()
+
+
+@pytest.mark.slow
+async def test_a_connection_costs_little_more_than_its_records(tmp_path: Path) -> None:
+    """Left alone, asyncio keeps 256 KiB for each."""
+    people = 200
+    async with serving(tmp_path, CHAT_HOST="0.0.0.0") as server:
+        port = await server.port()
+        tls = trusting(tmp_path / PEM)
+        inside = [await joined(port, "John", tls)]
+        before = server.memory()
+        inside += [await joined(port, f"P{at}", tls) for at in range(people)]
+        each = (server.memory() - before) / people
+        for peer in inside:
+            peer.cut()
+        assert each < 100 * 1024, f"{each:.0f} bytes of memory for each of {people} people"
 
 
 def own_address() -> str:

@@ -11,6 +11,7 @@ from chatmail.terminal.text import (
     Line,
     harmless,
     in_encoding,
+    in_rows,
     paragraph,
     plain,
     shows_itself,
@@ -214,3 +215,10 @@ def test_only_a_link_sticks_out() -> None:
 def test_wrapping_measures_wide_characters() -> None:
     lines = plain(wrap(paragraph("漢字 " * 10), 20, lambda text: 2 * len(text))).split("\n")
     assert all(2 * len(line.removeprefix(CONTINUED).replace(" ", "")) <= 20 for line in lines)
+
+
+def test_last_words_are_broken_between_words_and_what_is_to_be_copied_stays_whole() -> None:
+    text = "chatmail: it speaks no TLS\n" + CONTINUED + "add --trust SHA256:AB:CD:EF:AB:CD:EF, then"
+    assert in_rows(text, 20) == ("chatmail: it speaks\n│ no TLS\n│ add --trust\n│ SHA256:AB:CD:EF:AB:CD:EF,\n│ then")
+    assert in_rows(text, 0) == text
+    assert in_rows(text, 80) == text

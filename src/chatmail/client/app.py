@@ -21,7 +21,7 @@ from chatmail.client.timeline import Timeline
 from chatmail.core import wire
 from chatmail.core.names import BadEmail, BadName, check_email, check_name
 from chatmail.files import state_folder
-from chatmail.terminal.text import paragraph, plain
+from chatmail.terminal.text import in_rows, paragraph, plain
 
 
 class Exit(IntEnum):
@@ -130,9 +130,17 @@ def _end(ending: Ending, timeline: Timeline, *, refused: bool = False, undone: s
 def _complain(text: str) -> None:
     if sys.stderr:
         try:
-            print(f"chatmail: {plain(paragraph(text))}", file=sys.stderr, flush=True)
+            print(in_rows(plain([("", "chatmail: "), *paragraph(text)]), _columns()), file=sys.stderr, flush=True)
         except OSError:
             sys.stderr = None  # nobody reads it
+
+
+def _columns() -> int:
+    """How wide standard error is; 0 where it is no terminal."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 0
+    except OSError:
+        return 0
 
 
 def _flush() -> None:

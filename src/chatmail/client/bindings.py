@@ -18,16 +18,16 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from chatmail.terminal.text import shows_itself
 
 
-def help_text(*, vi: bool) -> str:
-    """The keys that are worth knowing, as lines."""
+def help_text(*, vi: bool, width: int = 0) -> str:
+    """The keys that are worth knowing, as lines; what they do begins after ``width`` characters at least."""
     keys = (
         ("Tab, Shift-Tab", "complete a command, a name or an emoji (:smile)"),
-        ("Alt-Enter", "begin a new line; a text that is pasted stays one message"),
+        ("Alt-Enter", "begin a new line; what is pasted stays one message"),
         ("Up, Down, Ctrl-R", "what you typed before; search in it"),
         ("Escape v" if vi else "Ctrl-X Ctrl-E", "go on in your editor ($VISUAL or $EDITOR)"),
         ("Ctrl-C, Ctrl-D", "clear the line; leave"),
     )
-    width = max(len(key) for key, _ in keys)
+    width = max(width, *(len(key) for key, _ in keys))
     return "\n".join(f"{key:{width}}  {what}" for key, what in keys)
 
 

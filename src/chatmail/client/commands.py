@@ -17,6 +17,8 @@ SLASHES = "/／⁄∕"
 """The slash, and what keyboards and eyes take for one."""
 
 
+CLOSE = 0.7
+"""So much alike are a word and the command that was perhaps meant (``difflib``)."""
 AWAY = "away"
 """The reason of somebody who gives none."""
 
@@ -108,9 +110,8 @@ def help_text(about: str = "") -> str:
     """The table of commands, and what else is worth knowing, as lines; or more about one of them."""
     if command := _find(about):
         return "\n".join(filter(None, (command.usage, command.help, command.more)))
-    width = max(len(command.usage) for command in TABLE)
-    lines = [f"{command.usage:{width}}  {command.help}" for command in TABLE]
-    lines.append(f"{'//TEXT':{width}}  say a text that begins with a slash")
+    lines = [f"{command.usage:{WIDTH}}  {command.help}" for command in TABLE]
+    lines.append(f"{'//TEXT':{WIDTH}}  say a text that begins with a slash")
     return "\n".join(lines)
 
 
@@ -126,8 +127,10 @@ def _find(word: str) -> Command | None:
 
 
 def _suggestion(word: str) -> str:
+    if word.casefold() in _NAMING:
+        return "a name is chosen at the start: chatmail --name NAME"
     known = {command.name: command.name for command in TABLE} | _ELSEWHERE
-    close = difflib.get_close_matches(word[:40].casefold(), known, n=1)
+    close = difflib.get_close_matches(word[:40].casefold(), known, n=1, cutoff=CLOSE)
     return f"did you mean {known[close[0]]}?" if close else "/help lists them (// sends a /)"
 
 
@@ -266,9 +269,12 @@ TABLE = (
     Command("/help", "/help [COMMAND]", "this list; or more about one of these", _help),
     Command("/quit", "/quit", "leave (so does Ctrl-D)", _alone(Quit())),
 )  # fmt: skip
+WIDTH = max(len(command.usage) for command in TABLE)
+"""Of what is typed, in the list of commands."""
 
 _ELSEWHERE = {
-    "/msg": "/dm", "/query": "/dm", "/w": "/dm", "/whisper": "/dm", "/tell": "/dm", "/reply": "/r", "/action": "/me",
+    "/md": "/dm", "/msg": "/dm", "/query": "/dm", "/w": "/dm", "/whisper": "/dm", "/tell": "/dm",
+    "/reply": "/r", "/action": "/me",
     "/names": "/who", "/users": "/who", "/list": "/who", "/people": "/who",
     "/last": "/history", "/log": "/history", "/logs": "/history", "/backlog": "/history", "/scrollback": "/history",
     "/chathistory": "/history", "/find": "/search", "/grep": "/search", "/lastlog": "/search",
@@ -276,3 +282,4 @@ _ELSEWHERE = {
     "/commands": "/help", "/?": "/help", "/h": "/help",
 }  # fmt: skip
 """What the same is called in other chats: answered with the name it has here."""
+_NAMING = frozenset({"/nick", "/name", "/rename"})

@@ -205,7 +205,7 @@ class Connection:
             attempt += 1
             if self._patience is not None and now + wait - lost_at > self._patience:
                 return Ending(How.LOST, outcome.text)
-            news = "" if outcome.text == told else f"{outcome.text}; trying again in {max(wait, 1):.0f} s"
+            news = "" if outcome.text == told else f"{outcome.text}; trying again"
             told = outcome.text  # once: a night without a server is no reason to fill the screen
             self._face.state(State.WAITING, news)
             for answer in self.look_backs.lose():
@@ -232,7 +232,7 @@ class Connection:
         except UntrustedError as error:
             return Lost(untrusted(server, error.stranger), error.stranger)
         except OSError as error:  # TimeoutError, socket.gaierror and ssl.SSLError are of this family
-            return Lost(unreachable(server, error))
+            return Lost(unreachable(server, error, known=self._was_in or self._token is not None))
         self._writer = writer
         self._sockets += 1
         self._pings = self._pongs = 0
@@ -280,12 +280,11 @@ class Connection:
             try:
                 data = await reader.read(CHUNK)
             except OSError as error:
-                if first or self._was_in or not isinstance(error, ConnectionError):
+                if first or not isinstance(error, ConnectionError):
                     return self._cut or Lost(f"the connection to {self.server} broke: {why(error)}")
                 data = b""  # so do some close who do not like what they read
             if not data:
-                text = f"{self.server} closed the connection" if self._was_in else closed(self.server, first)
-                return self._cut or Lost(text)
+                return self._cut or Lost(closed(self.server, first))
             first = first or data
             if self._heart.heard():
                 self._rearm.set()

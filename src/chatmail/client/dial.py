@@ -29,7 +29,8 @@ async def dial(server: Server, timing: Timing) -> Streams:
     """A connection over which everything may be sent.
 
     Raises:
-        OSError: there is none; NoTlsError, ssl.SSLError: there is none in TLS.
+        OSError: there is none; TimeoutError, ConnectionResetError: nobody answered, not even that there is no TLS;
+            NoTlsError, ssl.SSLError: there is none in TLS.
         UntrustedError: nothing says that it is the right one.
     """
     if not server.tls:
@@ -62,8 +63,8 @@ async def _shake_hands(server: Server, timing: Timing, context: ssl.SSLContext) 
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         return await asyncio.open_connection(server.host, server.port, ssl=context, ssl_handshake_timeout=timing.tls)
-    except (ConnectionResetError, ConnectionAbortedError):  # closed, or silent, where an answer was due
-        raise NoTlsError from None
+    except ConnectionAbortedError:  # silent for too long, in asyncio's words
+        raise TimeoutError from None
     except ssl.SSLError as error:
         if getattr(error, "reason", None) in _NO_TLS:
             raise NoTlsError from None

@@ -1,4 +1,4 @@
-"""What is held back until Enter is pressed once more: it may be meant for one person only, or be too much. Pure.
+"""What is held back until Enter is pressed once more: it may not be meant for everybody, or be too much. Pure.
 
 Everything else that can be sent is sent at once: who is asked often says yes without reading.
 """
@@ -12,6 +12,8 @@ LINES_MAX = 10
 """A text of more lines is shown before it is sent."""
 DIRECT = frozenset({"dm", "msg", "pm", "privmsg", "query", "w", "whisper"})
 """What begins a direct message here or in other chats, but hardly a sentence."""
+COMMANDS = {"help": "/help", "who": "/who", "quit": "/quit", "exit": "/quit"}
+"""What hardly anybody says with nothing else, and which command was perhaps meant."""
 SIGNS = ".,!;:\\-'"
 """What a finger hits in place of the slash, or in other chats begins a command."""
 
@@ -25,6 +27,8 @@ def doubt(frame: wire.Say | wire.Dm, names: Iterable[str]) -> str:
     """
     if isinstance(frame, wire.Say) and (name := _perhaps_to(frame.text, names)):
         return f"not sent: did you mean /dm {name} …? (Enter once more sends it as it is)"
+    if isinstance(frame, wire.Say) and (command := COMMANDS.get(frame.text.strip().casefold())):
+        return f"not sent: did you mean {command}? (Enter once more sends it as it is)"
     lines = frame.text.count("\n") + 1
     return f"{lines} lines: Enter once more sends them" if lines > LINES_MAX else ""
 

@@ -97,20 +97,27 @@ class Plain:
         self._passed_over = False
         """Whether something private was not written that its reader has not seen elsewhere either."""
         self._reader = frames.Reader()
+        self._speaking: asyncio.Task[None] | None = None
         self._fd = None if script.follow else fd
         self._out = out
         self._err = err
 
     async def run(self) -> Ending:
         """Say everything, show everything, and leave."""
-        leave = self._connection.leave
+        leave = self._leave
         out = self._out if self._script.follow else None
         with handling({signal.SIGINT: leave, signal.SIGTERM: leave, signal.SIGHUP: leave}), watching(out, leave):
             async with asyncio.TaskGroup() as tasks:
-                speaking = tasks.create_task(self._speak())
+                self._speaking = tasks.create_task(self._speak())
                 ending = await self._connection.run()
-                speaking.cancel()
+                self._speaking.cancel()
         return ending
+
+    def _leave(self) -> None:
+        """Leave at once: nothing more is read."""
+        if self._speaking:
+            self._speaking.cancel()
+        self._connection.leave()
 
     def news(self, news: News) -> None:
         """Write a frame."""
@@ -131,7 +138,8 @@ class Plain:
     def _show(self, news: News) -> None:
         frame, me = news.frame, self._timeline.me
         if not self._script.json:
-            text = screen.plain(screen.draw(frame, me=me, answered=news.answered, look=self._look))
+            drawn = screen.draw(frame, me=me, answered=news.answered, look=self._look, count=news.count, away=news.away)
+            text = screen.plain(drawn)
             if text:
                 self._write(self._out, screen.plain(self._days.before(frame)))
             self._write(self._out if isinstance(frame, TO_STDOUT) else self._err, text)
@@ -289,12 +297,12 @@ class Plain:
         except BrokenPipeError:  # whoever read it has enough
             self._out = self._err = None
             if self.undone != UNANSWERED:  # that takes no time, and then the exit code is true
-                self._connection.leave()
+                self._leave()
         except OSError as error:
             self._out = self._err if stream is self._out else None
             self._err = None if stream is self._err else self._err
             self._mistake(f"the output can't be written: {error.strerror}")
-            self._connection.leave()
+            self._leave()
 
 
 def _today() -> date:

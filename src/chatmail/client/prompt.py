@@ -34,6 +34,7 @@ from chatmail.terminal.text import CONTINUED, Fragments, in_encoding
 
 LATE = 0.5
 """A line that is not confirmed after so many seconds is shown as waiting; before, it would only flicker."""
+OFFLINE = "there is no connection now"
 HINT = "to leave, press Ctrl-D or type /quit"
 
 
@@ -133,6 +134,8 @@ class Chat:
     def state(self, state: State, text: str) -> None:
         """The toolbar tells the state; what goes wrong is told above as well."""
         self._state = state
+        if state is State.JOINED and self._draft.wrong == OFFLINE:
+            self._draft.wrong = ""
         if state in {State.JOINED, State.CHALLENGED}:
             self._open.set()
         if text and state is not State.ENDED:
@@ -166,7 +169,7 @@ class Chat:
         self._session.app.invalidate()
         if self._watching is not None:
             self._watching.cancel()
-        changes = self._state is State.WAITING or self._timeline.unsaid
+        changes = self._state is State.WAITING or self._timeline.unsaid or self._timeline.quiet
         self._watching = asyncio.get_running_loop().call_later(LATE, self._watch) if changes else None
 
     # The input line.
@@ -187,6 +190,7 @@ class Chat:
         """Where a name may be completed, it is to be known how its person is."""
         if self._draft.text.startswith("/dm ") or "@" in self._draft.text:
             self.connection.refresh()
+            self._watch()  # the answer is no news, but the toolbar tells it
 
     def _interrupt(self) -> None:
         """Ctrl-C clears the line."""
@@ -238,7 +242,7 @@ class Chat:
                 self._watch()
             case wire.Who() | wire.Whois() | LookBack():
                 if not self.connection.ask(action):
-                    return self._stays("there is no connection now")
+                    return self._stays(OFFLINE)
             case commands.Help():
                 self._display.show(screen.status(self._help(action.about)))
             case commands.Quit():
@@ -255,7 +259,8 @@ class Chat:
     def _help(self, about: str) -> str:
         if about:
             return commands.help_text(about)
-        return f"commands\n{commands.help_text()}\n\nkeys\n{bindings.help_text(vi=self._vi)}"
+        keys = bindings.help_text(vi=self._vi, width=commands.WIDTH)
+        return f"commands and keys\n{commands.help_text()}\n{keys}"
 
     def _ignore(self, action: commands.Ignore) -> None:
         """Hear no more of somebody, or hear them again."""

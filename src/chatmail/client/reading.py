@@ -1,11 +1,13 @@
 """What comes in, as lines in the order in which somebody reads them, with what helps between them. Pure.
 
     -- Sunday, 2026-11-22                    where the day changes
+    -- end of what was said before           who comes in reads it first, and then who is here
     ── while you were away (12 new) ──       where a connection goes on, or a person is back
     ── new since 14:02 ──                    what came while nobody pressed a key
 
-What was missed is held until all of it is there, or for a second, so that it can be counted first. Comings and goings
-wait in ``Presence``. Every time comes in.
+The marker comes before the first line that somebody may not have seen, and tells the time of that line; what the
+timeline counts as unread is below it. What was said before is held until all of it is there, or for a second, so that
+what was missed can be counted first. Comings and goings wait in ``Presence``. Every time comes in.
 """
 
 from datetime import datetime, timedelta
@@ -14,7 +16,7 @@ from msgspec import Struct
 
 from chatmail.client.entry import LOOK, Look, call, clock, draw_folded, marker
 from chatmail.client.presence import Coming, Presence
-from chatmail.client.screen import Days, draw
+from chatmail.client.screen import Days, draw, status
 from chatmail.client.timeline import News, Timeline
 from chatmail.core import wire
 from chatmail.terminal.text import Fragments
@@ -22,7 +24,8 @@ from chatmail.terminal.text import Fragments
 IDLE = timedelta(seconds=60)
 """Who presses no key for so long may not have seen what comes."""
 HELD = timedelta(seconds=1)
-"""What was missed is held for so long at most."""
+"""What was said before is held for so long at most."""
+END = "end of what was said before"
 
 Said = wire.Message | wire.Direct | wire.Notice
 
@@ -54,6 +57,8 @@ class Reading:
         self._presence = Presence()
         self._days = Days(now.astimezone().date())
         self._pressed = now
+        self._welcome: News | None = None
+        """Is shown after what is held."""
         self._held: list[News] = []
         self._release: datetime | None = None
         """When what is held is shown at the latest; None: nothing has to be held."""
@@ -65,7 +70,7 @@ class Reading:
     @property
     def due(self) -> datetime | None:
         """When to ``tick``; None: not before something happens."""
-        times = (self._release if self._held else None, self._presence.due)
+        times = (self._release if self._held or self._welcome else None, self._presence.due)
         return min((time for time in times if time is not None), default=None)
 
     def pressed(self, now: datetime) -> None:
@@ -78,9 +83,13 @@ class Reading:
         timeline = self._timeline
         frame = news.frame
         if isinstance(frame, wire.Welcome):
-            rows += self.end() + self._show(news, now)
+            rows += self.end()
             self._missed = timeline.after is not None and timeline.after < timeline.base
-            self._release = now + HELD if self._missed else None
+            if timeline.base and not frame.resumed:
+                self._welcome, self._release = news, now + HELD
+            else:
+                rows += self._show(news, now)
+                self._release = now + HELD if self._missed else None
         elif self._release is not None and self._is_history(frame):
             self._held.append(news)
             if isinstance(frame, wire.EntryFrame) and frame.seq == timeline.base:
@@ -107,30 +116,36 @@ class Reading:
         return self._show_held(self._pressed, whole=False) + self.flush()
 
     def _show_held(self, now: datetime, *, whole: bool) -> list[Row]:
-        """Show what is held, as all that was missed or as the beginning of it."""
+        """Show what is held, as all that was said before or as the beginning of it, and the welcome after it."""
         held, self._held, self._release = self._held, [], None
+        welcome, self._welcome = self._welcome, None
         count = sum(news.missed for news in held)
         rows: list[Row] = []
         for news in held:
             if count and self._missed and not self._was_seen(news.frame):
-                rows += self.flush() + self._mark_missed(now, count if whole else 0)
+                rows += self.flush() + self._mark_missed(news, now, count if whole else 0)
             rows += self._show(news, now)
+        if welcome is not None:
+            rows += self.flush()
+            rows += [Row(status(END))] if rows else []
+            rows += self._show(welcome, now)
         return rows
 
     def _was_seen(self, frame: wire.ServerFrame) -> bool:
         return isinstance(frame, wire.EntryFrame) and frame.seq <= (self._timeline.after or 0)
 
-    def _mark_missed(self, now: datetime, count: int = 0) -> list[Row]:
-        """The marker; without a count where nobody knows it."""
+    def _mark_missed(self, news: News, now: datetime, count: int = 0) -> list[Row]:
+        """The marker before this; without a count where nobody knows it."""
         self._missed = False
-        self._timeline.marked = self._timeline.marked or self._is_idle(now)
+        if not self._timeline.marked:
+            self._timeline.mark(news)
+            self._timeline.marked = self._is_idle(now)
         return [Row(marker(f"while you were away ({count:,} new)" if count else "while you were away"))]
 
-    def _mark_new(self, now: datetime) -> list[Row]:
+    def _mark_new(self, news: News, time: datetime) -> list[Row]:
+        self._timeline.mark(news)
         self._timeline.marked = True
-        today, day = clock(now, "%Y-%m-%d"), clock(self._pressed, "%Y-%m-%d")
-        since = clock(self._pressed) if day == today else f"{day} {clock(self._pressed)}"
-        return [Row(marker(f"new since {since}"))]
+        return [Row(marker(f"new since {clock(time)}"))]
 
     def _is_idle(self, now: datetime) -> bool:
         return now - self._pressed >= IDLE or self._timeline.away is not None
@@ -142,7 +157,7 @@ class Reading:
             return []
         if isinstance(frame, wire.Message | wire.Direct):
             self._presence.heard(frame)
-        line = draw(frame, me=me, answered=news.answered, look=self._look)
+        line = draw(frame, me=me, answered=news.answered, look=self._look, count=news.count, away=news.away)
         if not line:
             return []
         rows = [] if isinstance(frame, wire.Joined | wire.Left) else self.flush()
@@ -153,9 +168,9 @@ class Reading:
             return [*rows, Row(line)]
         mine = isinstance(frame, wire.Message | wire.Direct) and frame.sender == me
         if news.missed and self._missed:
-            rows += self._mark_missed(now)
+            rows += self._mark_missed(news, now)
         elif isinstance(frame, Said) and news.fresh and not (mine or news.missed or self._timeline.marked):
-            rows += self._mark_new(now) if self._is_idle(now) else []
+            rows += self._mark_new(news, frame.time) if self._is_idle(now) else []
         rows += self._day(frame)
         tells = call(frame) if news.ring and isinstance(frame, wire.Message | wire.Direct) else ""
         return [*rows, Row(line, frame.seq, isinstance(frame, wire.Direct) and not mine, tells)]

@@ -55,7 +55,15 @@ STYLE = {
 """What the classes look like, in prompt-toolkit's words."""
 
 
-def draw(frame: wire.ServerFrame, *, me: str, answered: wire.Frame | None = None, look: Look = LOOK) -> Fragments:
+def draw(
+    frame: wire.ServerFrame,
+    *,
+    me: str,
+    answered: wire.Frame | None = None,
+    look: Look = LOOK,
+    count: int = 0,
+    away: str | None = None,
+) -> Fragments:
     """One frame as formatted text, without a newline at its end; nothing for a frame that says nothing to people.
 
     Args:
@@ -63,6 +71,8 @@ def draw(frame: wire.ServerFrame, *, me: str, answered: wire.Frame | None = None
         me: the name under which this client is in.
         answered: our own frame that an ``error`` or an ``ack`` answers.
         look: how times and own messages look.
+        count: how much came while we were away, which an ``ack`` ends.
+        away: why the reader that a ``receipt`` tells of is away, if so.
     """
     match frame:
         case wire.Message() | wire.Direct() | wire.Notice() | wire.Joined() | wire.Left():
@@ -74,9 +84,9 @@ def draw(frame: wire.ServerFrame, *, me: str, answered: wire.Frame | None = None
             sent = visible(frame.email, "class:status")
             return [("class:status", "-- a code was sent to "), *sent, ("class:status", ask)]
         case wire.Ack():
-            return _done(answered)
+            return _done(answered, count)
         case wire.Receipt():
-            return _receipt(frame)
+            return _receipt(frame, away)
         case wire.People():
             return _people(frame, me)
         case wire.Profile():
@@ -150,7 +160,7 @@ def _end(found: Found) -> str:
 
 
 def _welcome(frame: wire.Welcome) -> Fragments:
-    again = "you are back as " if frame.resumed else "you are in as "
+    again = "connected again as " if frame.resumed else "you are in as "
     others = [person.name for person in frame.people if person.name != frame.name]
     line: Fragments = [("class:status", f"-- {again}"), *draw_name(frame.name, frame.name)]
     if frame.resumed:
@@ -165,14 +175,14 @@ def _welcome(frame: wire.Welcome) -> Fragments:
     if others and more > 0:
         line.append(("class:status", f" and {more:,} more"))
     if frame.notify != "always":
-        when = "never" if frame.notify == "never" else "only while you are away"
-        line.append(("class:status", f"; direct messages are {when} mailed to you (/notify)"))
+        mailed = "never mailed to you" if frame.notify == "never" else "mailed to you only while you are away"
+        line.append(("class:status", f"; direct messages are {mailed} (/notify)"))
     if frame.motd:
         line += [("", "\n"), ("class:notice", "!! "), *paragraph(frame.motd, "class:notice")]
     return line
 
 
-def _done(answered: wire.Frame | None) -> Fragments:
+def _done(answered: wire.Frame | None, count: int) -> Fragments:
     match answered:
         case wire.Notify(when="always"):
             return status("direct messages to you are always sent by email as well")
@@ -185,29 +195,28 @@ def _done(answered: wire.Frame | None) -> Fragments:
         case wire.Away(reason=str(reason)):
             return status(f"you are away: {reason}")
         case wire.Away():
-            return status("you are back")
+            return status(f"you are back; {count:,} new while you were away" if count else "you are back")
         case _:
             return []
 
 
-_MAIL: dict[wire.MailState, Callable[[str, bool], str]] = {
-    "queued": lambda to, online: f"{to} {_whether(online=online)}; an email is on its way as well",
-    "held": lambda to, online: (
-        f"{to} {_whether(online=online)}; the email waits a little, to carry what comes next too"
-    ),
-    "off": lambda to, online: f"{to} {_whether(online=online)}; no email is sent",
+_MAIL: dict[wire.MailState, Callable[[str, str], str]] = {
+    "queued": lambda to, how: f"{to} is {how}; an email is on its way as well",
+    "held": lambda to, how: f"{to} is {how}; the email waits a little, to carry what comes next too",
+    "off": lambda to, how: f"{to} is {how}; no email is sent",
     "sent": lambda to, _: f"the email to {to} is sent",
     "saved": lambda to, _: f"the email to {to} is in the server's outbox (it has no mail account)",
     "failed": lambda to, _: f"the email to {to} failed",
 }
 
 
-def _whether(*, online: bool) -> str:
-    return "is here" if online else "is not here now"
-
-
-def _receipt(frame: wire.Receipt) -> Fragments:
-    words = plain(visible(_MAIL[frame.mail](frame.to, frame.online)))
+def _receipt(frame: wire.Receipt, away: str | None) -> Fragments:
+    how = "here" if frame.online else "not here now"
+    if away is not None:
+        how = "away" if away == commands.AWAY else f"away ({away})"
+    words = plain(visible(_MAIL[frame.mail](frame.to, how)))
+    if frame.mail == "off" and frame.detail and not frame.detail.startswith(frame.to):
+        words = plain(visible(f"no email to {frame.to} was needed"))  # this comes minutes later
     if frame.mail == "held" and frame.detail:
         words = plain(visible(f"the email to {frame.to} has not gone out yet, it is tried again"))
     return status(f"{words}: {frame.detail}" if frame.detail else words, trouble=frame.mail == "failed")

@@ -26,7 +26,9 @@ class News(Struct, frozen=True):
     """A frame that is worth showing.
 
     ``answered`` is our own frame that it settles, ``fresh`` says that it is no history, ``missed`` that others said it
-    while the person was not connected, ``ring`` that the person should look up.
+    while the person was not connected, ``ring`` that the person should look up. ``above`` counts what was unread before
+    it, and the direct messages among that. For an ``ack`` that ends being away, ``count`` tells how much came
+    meanwhile; for a ``receipt``, ``away`` why its reader is away, if so.
     """
 
     frame: wire.ServerFrame
@@ -34,6 +36,9 @@ class News(Struct, frozen=True):
     fresh: bool = True
     missed: bool = False
     ring: bool = False
+    above: tuple[int, int] = (0, 0)
+    count: int = 0
+    away: str | None = None
 
 
 @lru_cache(maxsize=16)
@@ -62,8 +67,10 @@ class Timeline:
         """How many are here; the roster may hold fewer."""
         self.away: str | None = None
         self.unread = 0
-        """What others said since ``mark_read``."""
+        """What others said since ``mark_read``; once it is marked, what stands below the marker."""
         self.unread_direct = 0
+        self._while_away = 0
+        """What others said since the person is away."""
         self.marked = False
         """Whether there is a marker before what is unread."""
         self.unconfirmed: dict[str, Kept] = {}
@@ -119,6 +126,12 @@ class Timeline:
         self.unread = self.unread_direct = 0
         self.marked = False
 
+    def mark(self, news: News) -> None:
+        """A marker stands before this: what was unread above it was seen."""
+        above, direct = news.above
+        self.unread = max(0, self.unread - above)
+        self.unread_direct = max(0, self.unread_direct - direct)
+
     def receive(self, frame: wire.ServerFrame) -> News | None:
         """Take in one frame; what of it is to be shown, if anything."""
         match frame:
@@ -135,6 +148,9 @@ class Timeline:
                 return self._ack(frame)
             case wire.Error():
                 return News(frame, answered=self._settle(frame.id))
+            case wire.Receipt():
+                reader = self.roster.get(frame.to) if frame.online else None
+                return News(frame, away=None if reader is None or reader.away is UNSET else reader.away)
             case wire.Pong() | wire.Page():
                 return None
         return News(frame)
@@ -174,7 +190,18 @@ class Timeline:
             case wire.Message() | wire.Direct():
                 return self._said(frame, answered, fresh=live or self._catching_up)
             case wire.Notice():
-                return News(frame, fresh=live or self._catching_up, missed=self._is_missed(frame.seq))
+                fresh = live or self._catching_up
+                return News(
+                    frame, fresh=fresh, missed=self._is_missed(frame.seq), above=self._count_unread(fresh=fresh)
+                )
+
+    def _count_unread(self, *, fresh: bool, direct: bool = False) -> tuple[int, int]:
+        """Count what somebody else said; the result is what there was before, as in ``News.above``."""
+        above = self.unread, self.unread_direct
+        self.unread += fresh
+        self.unread_direct += fresh and direct
+        self._while_away += fresh and self.away is not None
+        return above
 
     def _is_missed(self, seq: int) -> bool:
         return self.after is not None and self.after < seq <= self.base
@@ -206,10 +233,9 @@ class Timeline:
         if direct:
             self.partner = frame.sender
             self._answers = True
-        self.unread += fresh
-        self.unread_direct += fresh and direct
+        above = self._count_unread(fresh=fresh, direct=direct)
         ring = fresh and (direct or bool(mention_of(self.me).search(frame.text)))
-        return News(frame, fresh=fresh, missed=self._is_missed(frame.seq), ring=ring)
+        return News(frame, fresh=fresh, missed=self._is_missed(frame.seq), ring=ring, above=above)
 
     def _met(self, name: str) -> None:
         """Somebody spoke, or was written to."""
@@ -224,14 +250,17 @@ class Timeline:
 
     def _ack(self, frame: wire.Ack) -> News | None:
         answered = self._settle(frame.id)
+        count = 0
         match answered:
             case wire.Notify():
                 pass
             case wire.Away(reason=reason):
                 self.away = None if reason is UNSET else reason
+                if self.away is None:
+                    count, self._while_away = self._while_away, 0
             case _:
                 return None  # a line that was accepted before: it is shown when it comes, under its number
-        return News(frame, answered=answered)
+        return News(frame, answered=answered, count=count)
 
     def _settle(self, id: object) -> Kept | None:
         return self.unconfirmed.pop(id, None) if isinstance(id, str) else None

@@ -5,20 +5,20 @@ operator sees, and says yes. From then on this certificate is right at that serv
 that nobody known has signed is refused. A certificate that is properly signed needs none of this, and no pin forbids
 it: who moves to one has nothing to tell to anybody.
 
-A fingerprint is the SHA-256 of the whole certificate (DER). ``known_servers`` has a line for each server:
+A fingerprint is the SHA-256 of the whole certificate (DER), written as ssh writes those of keys. ``known_servers`` has
+a line for each server:
 
-    chat.example.org:6245 SHA256:AB:CD:…
+    chat.example.org:6245 SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU
 """
 
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 
 from msgspec import Struct
 
 KIND = "SHA256"
-ROW = 16 * len("AB:")
-"""So many characters of a fingerprint are shown in one row: half of it, which fits on any screen."""
 
 
 class Stranger(Struct, frozen=True):
@@ -43,22 +43,22 @@ class NoTlsError(OSError):
 
 def fingerprint(certificate: bytes) -> str:
     """Of a certificate (DER), in the form in which fingerprints are kept and compared."""
-    return f"{KIND}:{sha256(certificate).digest().hex(':').upper()}"
+    return _written(sha256(certificate).digest())
 
 
 def read_fingerprint(text: str) -> str:
-    """What somebody typed or copied, in that same form. Raises ValueError, with a sentence."""
-    digits = re.sub(r"[\s:]", "", text).upper().removeprefix(KIND)
-    if not re.fullmatch(f"[0-9A-F]{{{2 * sha256().digest_size}}}", digits):
-        raise ValueError(f"{text!r} is no fingerprint: that is {KIND}: and 32 pairs of the digits 0-9 and A-F")
-    return f"{KIND}:{bytes.fromhex(digits).hex(':').upper()}"
+    """What somebody typed or copied, in that same form; also as pairs of hexadecimal digits. Raises ValueError."""
+    digits = re.sub(rf"^{KIND}:?", "", re.sub(r"\s", "", text), flags=re.IGNORECASE)
+    pairs = digits.replace(":", "")
+    if re.fullmatch(f"[0-9A-Fa-f]{{{2 * sha256().digest_size}}}", pairs):
+        return _written(bytes.fromhex(pairs))
+    if re.fullmatch("[0-9A-Za-z+/]{43}=?", digits):
+        return _written(b64decode(f"{digits[:43]}="))
+    raise ValueError(f"{text!r} is no fingerprint: that is {KIND}: and 43 letters, digits, + and /")
 
 
-def in_rows(fingerprint: str, before: str = "") -> str:
-    """As the operator sees it, in two rows, with a word before it."""
-    head = f"{before}{KIND} "
-    pairs = fingerprint.removeprefix(f"{KIND}:")
-    return f"{head}{pairs[:ROW]}\n{' ' * len(head)}{pairs[ROW:]}"
+def _written(digest: bytes) -> str:
+    return f"{KIND}:{b64encode(digest).decode().rstrip('=')}"
 
 
 # The lines of known_servers.

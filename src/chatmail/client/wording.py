@@ -6,8 +6,9 @@ import socket
 import ssl
 
 import chatmail
+from chatmail.client.address import HOST, PORT
 from chatmail.client.link import Server
-from chatmail.client.trust import NoTlsError, Stranger, in_rows
+from chatmail.client.trust import NoTlsError, Stranger
 from chatmail.core import wire
 from chatmail.terminal.text import plain, visible
 
@@ -27,6 +28,8 @@ def why(error: OSError) -> str:
             return "there is no such host, or no network"
         case TimeoutError():
             return "no answer"
+        case ConnectionResetError():
+            return "it closed the connection at once"
         case ssl.SSLCertVerificationError(verify_code=code, verify_message=message):
             what = "nobody known here has signed it" if code in _NO_AUTHORITY else message.rstrip(".")
             return f"its certificate is not trusted ({what})"
@@ -38,12 +41,14 @@ def why(error: OSError) -> str:
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 
-def unreachable(server: Server, error: OSError) -> str:
-    """What to say about a server to which there is no connection."""
+def unreachable(server: Server, error: OSError, *, known: bool = False) -> str:
+    """What to say about a server to which there is no connection; ``known``: somebody was in there before."""
     if not isinstance(error, NoTlsError):
         return f"can't reach {server}: {why(error)}{_hint(server, error)}"
     if server.loopback:
         return f"can't reach {server}: it speaks no TLS; without --tls, nothing is encrypted"
+    if known or server.pin is not None:
+        return f"can't reach {server}: it speaks no TLS now; perhaps somebody in between prevents it: ask the operator"
     return (
         f"can't reach {server}: it speaks no TLS; perhaps it was never set up there, perhaps somebody in between "
         "prevents it; --no-tls goes on without, and everybody on the way can read all"
@@ -57,6 +62,8 @@ def _hint(server: Server, error: OSError) -> str:
             return "; see whether the name is right"
         case TimeoutError():
             return "; the server is down, or a firewall is in between: ask the operator"
+        case ConnectionResetError():
+            return "; is a chatmail server there?"
     if _is_refusal(error):
         return "; chatmail-server starts one on this machine" if server.loopback else "; see whether the port is right"
     return ""
@@ -73,7 +80,7 @@ def closed(server: Server, first: bytes) -> str:
         return f"{server} speaks TLS: {_how_to_tls(server)}"
     if first:
         return f"{server} closed the connection"
-    hint = "" if server.tls else f" If it speaks TLS, {_how_to_tls(server)}."
+    hint = "" if server.tls else f" If it speaks TLS now, {_how_to_tls(server)}"
     return f"{server} closed the connection without a word; is a chatmail server there?{hint}"
 
 
@@ -92,7 +99,10 @@ def refused(server: Server, error: wire.Error) -> str:
 
 
 def _how_to_tls(server: Server) -> str:
-    return "add --tls" if server.loopback else "leave --no-tls away"
+    if not server.loopback:
+        return "leave --no-tls away"
+    where = "" if server.key == str(Server(HOST, PORT)) else f" {server}"
+    return f"chatmail --tls{where} joins there"
 
 
 def in_clear(server: Server) -> str:
@@ -104,7 +114,7 @@ def who_is_it(server: Server, stranger: Stranger) -> str:
     """What somebody reads who is to say whether a certificate is trusted."""
     return (
         f"{server} is new to you, and {stranger.why}. The fingerprint:\n"
-        f"{in_rows(stranger.found)}\n"
+        f"{stranger.found}\n"
         "The operator sees the same at the server's start. If that is another one, somebody is in between."
     )
 
@@ -119,8 +129,8 @@ def untrusted(server: Server, stranger: Stranger) -> str:
     return (
         f"can't reach {server}: its certificate is not the one you trust.\n"
         "It may be an attack, or the operator has made a new certificate: ask.\n"
-        f"{in_rows(stranger.pinned, 'you trust ')}\n"
-        f"{in_rows(stranger.found, 'there is  ')}\n"
+        f"you trust {stranger.pinned}\n"
+        f"there is  {stranger.found}\n"
         f"--trust {stranger.found} takes the new one, when it is the operator's"
     )
 

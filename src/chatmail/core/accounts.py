@@ -108,18 +108,26 @@ class Accounts:
         account = self.find(what)
         return [] if account is None else [account]
 
-    def token(self, account: Account, floor: int) -> str:
-        """The token that proves an account, with sight of its direct messages after the number ``floor``."""
-        return f"{account.id}.{floor}.{self._signature(account, floor)}"
+    def token(self, account: Account, floor: int, *, verified: bool = False) -> str:
+        """The token that proves an account, with sight of its direct messages after the number ``floor``.
 
-    def floor(self, account: Account, token: str) -> int | None:
-        """The number after which the bearer of this token may see direct messages; None: it proves nothing."""
+        ``verified``: its bearer has proved the address.
+        """
+        return f"{account.id}.{floor}.{self._signature(account, floor, verified=verified)}"
+
+    def floor(self, account: Account, token: str, *, verified: bool = False) -> int | None:
+        """The number after which the bearer of this token may see direct messages; None: it proves nothing.
+
+        ``verified``: it counts only if its bearer has proved the address.
+        """
         match token.split("."):
             case [id, floor, signature] if id == str(account.id) and floor.isdecimal() and len(floor) < 20:
-                genuine = self._signature(account, int(floor))
-                return int(floor) if hmac.compare_digest(signature.encode(), genuine.encode()) else None
+                for kind in (True,) if verified else (True, False):
+                    genuine = self._signature(account, int(floor), verified=kind)
+                    if hmac.compare_digest(signature.encode(), genuine.encode()):
+                        return int(floor)
         return None
 
-    def _signature(self, account: Account, floor: int) -> str:
-        claim = f"{account.id}.{floor}.{account.revoked}"
+    def _signature(self, account: Account, floor: int, *, verified: bool) -> str:
+        claim = f"{account.id}.{floor}.{account.revoked}{'.verified' * verified}"
         return urlsafe_b64encode(hmac.digest(self._secret, claim.encode(), "sha256")).decode().rstrip("=")

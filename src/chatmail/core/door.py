@@ -19,7 +19,7 @@ from chatmail.core.limits import Limits
 from chatmail.core.names import BadEmail, BadName, check_email, check_name, same_email
 from chatmail.core.records import Account, Ban
 from chatmail.core.session import Session
-from chatmail.core.wire import Code, Join, Refused
+from chatmail.core.wire import Code, Join, Refused, stamp
 
 
 class Entrant(Struct, frozen=True, kw_only=True):
@@ -149,7 +149,7 @@ class Door:
             name = account.name
         floor = None
         if account is not None and join.token is not UNSET:
-            floor = self.accounts.floor(account, join.token)
+            floor = self.accounts.floor(account, join.token, verified=self.limits.verify_email)
         proven = floor is not None
         if not proven and self.limits.trust_names and not self.limits.verify_email:
             floor = 0
@@ -209,5 +209,6 @@ def _taken(name: str, by: str) -> str:
 
 
 def _banned(who: str, ban: Ban) -> str:
+    until = f" until {stamp(ban.until):%Y-%m-%d %H:%M} UTC" if ban.until is not None else ""
     reason = f": {ban.reason}" if ban.reason else ""
-    return f"{who} is banned here{reason}"
+    return f"{who} is banned here{until}{reason}"

@@ -147,7 +147,7 @@ def _welcome(
         epoch=hub.epoch,
         seq=last,
         resumed=resumed,
-        token=hub.accounts.token(account, floor),
+        token=hub.accounts.token(account, floor, verified=hub.limits.verify_email),
         people=people.people,
         total=people.total,
         notify=account.notify,

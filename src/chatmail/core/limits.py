@@ -72,7 +72,7 @@ class Rate(Struct, frozen=True):
 class Bucket:
     """A token bucket (https://en.wikipedia.org/wiki/Token_bucket) that says how long to wait instead of refusing.
 
-    Who does not wait owes tokens, but never more than fill it: nobody is shut out for long by what they did in a moment.
+    Who does not wait owes tokens, but never more than fill it: nobody pays for long for what they did in a moment.
     """
 
     __slots__ = ("_rate", "_then", "_tokens")

@@ -137,7 +137,7 @@ class Mailroom:
         self._hub.submit(Change(rows=(gone,), then=lambda _: self._drop_told(mail), must=True))
 
     def _drop_told(self, mail: Mail) -> None:
-        self.tell(mail, "off", "it was read in the chat, or its reader wants no mail")
+        self.tell(mail, "off", "it was read in the chat, or is not wanted")
 
     def forget(self, reader: Account) -> None:
         """Drop what is frozen for somebody who is forgotten, but for what is being sent; failures are nobody's.

@@ -245,6 +245,8 @@ def _quote(text: str) -> str:
 
 def _describe(char: str) -> str:
     """A character for people: itself when every keyboard has it, else as in ``U+00B7 MIDDLE DOT``."""
+    if char == " ":
+        return "a space"
     if "!" <= char <= "~":
         return repr(char)
     return f"U+{ord(char):04X} {unicodedata.name(char, 'CONTROL' if unicodedata.category(char) == 'Cc' else 'UNNAMED')}"

@@ -222,8 +222,7 @@ def _opening(settings: Settings, house: House) -> list[str]:
         else f"what is said is kept for {several(settings.keep_days, 'day')} in {settings.chat_db}"
     )
     certificate = [
-        "the fingerprint of its certificate:",
-        *tls.in_rows(house.fingerprint),
+        f"the fingerprint of its certificate: {house.fingerprint}",
         "people's clients show it when they first connect: pass it on in some other way, so that they can compare",
     ]
     return [

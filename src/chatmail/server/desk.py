@@ -111,6 +111,8 @@ class Desk:
         if not line:
             return ()
         word = line.split(maxsplit=1)[0]
+        if word.casefold() != "/quit":
+            self._asked = None
         if not word.startswith("/"):
             if f"/{line.casefold()}" in BY_NAME:
                 raise Mistake(f"commands begin with a slash: /{line.casefold()}")

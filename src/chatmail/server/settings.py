@@ -176,7 +176,8 @@ def _warnings(s: Settings) -> Iterator[str]:
         why = "VERIFY_EMAIL=no" if s.mail_configured else "no mail account (SENDER_EMAIL)"
         yield (
             f"CHAT_HOST={s.chat_host} and {why}: addresses are not proved, so anybody who can connect can come in "
-            "under any free name and address."
+            "under any free name and address"
+            + (", and what is written to them is mailed there." if s.mail_configured else ".")
         )
     if s.verify_email and not s.mail_configured:
         yield f"VERIFY_EMAIL=yes without a mail account: the codes are only in the folder {s.outbox}."

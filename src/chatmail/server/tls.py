@@ -9,6 +9,7 @@ for its own, so people trust it by its fingerprint, and it has to stay the same:
 import socket
 import ssl
 from asyncio import sslproto
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ from chatmail.server.settings import Settings, SettingsError
 YEARS = 10
 """How long a certificate of the server's own is valid."""
 READ_SIZE = 16 * 1024
-"""How much of what came in is decrypted at once, in bytes: a record of TLS (RFC 8446, 5.1), and no line is much longer."""
+"""How much of what came in is decrypted at once, in bytes: a record of TLS (RFC 8446, 5.1)."""
 SKEW = timedelta(days=1)
 """How far behind a clock may be without finding a new certificate not yet valid."""
 
@@ -43,9 +44,9 @@ def prepare(settings: Settings) -> Tls | None:
     """
     if not settings.tls_on:
         return None
-    # Each connection has a buffer of this size as long as it lives, and of 256 KiB unless told otherwise: 285 KB of
-    # memory a connection, against NNN KB so. There is no other place to tell; the mails, which may go out by TLS
-    # as well, are none the slower.
+    # Each connection has a buffer of this size as long as it lives. With the 256 KiB of asyncio, a person costs 305 KB
+    # of memory, so 59 KB (measured), and reading costs no more time. asyncio makes the buffer before we have a say, so
+    # that this holds for all TLS of this process: also where it sends mail, of which the answers are short.
     sslproto.SSLProtocol.max_size = READ_SIZE
     if settings.tls_cert is not None and settings.tls_key is not None:
         return _given(settings.tls_cert, settings.tls_key)
@@ -121,15 +122,9 @@ def _shown(context: ssl.SSLContext, trusted: Path | None = None) -> bytes:
     return client.getpeercert(binary_form=True) or b""
 
 
-def in_rows(fingerprint: str) -> list[str]:
-    """The fingerprint in two rows, as clients show it, to be compared by eye."""
-    kind, _, pairs = fingerprint.partition(" ")
-    half = (len(pairs) + 1) // 2
-    return [f"{kind} {pairs[:half]}", f"{' ' * len(kind)} {pairs[half:]}"]
-
-
 def _fingerprint(certificate: bytes) -> str:
-    return f"SHA256 {sha256(certificate).digest().hex(':').upper()}"
+    """As clients show it: the way ssh writes fingerprints of keys."""
+    return f"SHA256:{b64encode(sha256(certificate).digest()).decode().rstrip('=')}"
 
 
 def _names(host: str) -> Iterator[str | IPv4Address | IPv6Address]:

@@ -12,6 +12,10 @@ USUAL = ("editor", "nano", "vi")
 """What is looked for when no variable names an editor."""
 
 
+ENDING_TIME = 1.0
+"""How long an editor has to end that nobody wants any more, in seconds."""
+
+
 class EditorError(Exception):
     """The text is not edited; ``str()`` says why."""
 
@@ -57,6 +61,12 @@ async def _run(words: list[str]) -> int:
     finally:
         if process.returncode is None:
             process.terminate()
+            try:
+                async with asyncio.timeout(ENDING_TIME):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
 
 
 def _write(path: Path, text: str) -> None:

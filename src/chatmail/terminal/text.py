@@ -9,6 +9,7 @@ Fragments are pairs of a style and a text, as prompt-toolkit takes them; this mo
 """
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -17,6 +18,8 @@ Fragments = list[tuple[str, str]]
 
 CONTINUED = "│ "
 """Begins every line of a text but its first, in colour and in plain output."""
+ROW_MIN = 10
+"""Narrower rows hold no words."""
 TAB = "    "
 COMBINING_MAX = 6
 """So many combining marks may sit on one character (languages need up to four); more climb over other lines."""
@@ -133,6 +136,19 @@ def paragraph(text: str, style: str = "", mention: re.Pattern[str] | None = None
 def plain(fragments: Iterable[tuple[str, str]]) -> str:
     """The same, without styles."""
     return "".join(text for _, text in fragments)
+
+
+def in_rows(text: str, columns: int) -> str:
+    """A text that is ``plain``, in rows of whole words, where a terminal is so wide; 0 for no terminal.
+
+    What is too long for a row stays whole, to be copied.
+    """
+    if columns < ROW_MIN:
+        return text
+    words = textwrap.TextWrapper(
+        columns - 1, subsequent_indent=CONTINUED, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(words.fill(line) if len(line) >= columns else line for line in text.split("\n"))
 
 
 @lru_cache(maxsize=16)
