@@ -53,11 +53,16 @@ async def test_no_place_for_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
         await edit("text")
 
 
-async def test_an_editor_ends_with_the_one_who_wanted_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_an_editor_ends_with_the_one_who_wanted_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stubborn: bool
+) -> None:
     fifo, script = tmp_path / "fifo", tmp_path / "editor.py"
     os.mkfifo(fifo)
-    script.write_text(f"import signal\nopen({str(fifo)!r}, 'w').write('here')\nsignal.pause()\n")
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" if stubborn else ""
+    script.write_text(f"import signal\n{ignore}open({str(fifo)!r}, 'w').write('here')\nsignal.pause()\n")
     monkeypatch.setenv("VISUAL", f"{sys.executable} {script}")
+    monkeypatch.setattr(editor, "ENDING_TIME", 0.05 if stubborn else 10.0)
     async with asyncio.timeout(10):
         task = asyncio.create_task(edit("text"))
         assert await asyncio.to_thread(fifo.read_text) == "here"
