@@ -54,6 +54,20 @@ async def test_lines_that_are_typed_without_a_connection_wait_in_sight() -> None
         visit.cut()
 
 
+async def test_what_was_held_is_told_before_that_the_connection_is_lost() -> None:
+    async with scene() as john:
+        john.visit.send(message(1, "before"))
+        await john.terminal.shows("before")
+        john.visit.cut()
+        visit = await john.server.visit()
+        await visit.admit(message(2, "missed"), answer=welcome("John", "Mary", seq=9, resumed=True))
+        await john.terminal.until(lambda: "connected" in john.terminal.toolbar)
+        visit.cut()
+        await john.terminal.until(lambda: john.terminal.text.count("trying again") == 2)
+        shown = [line for line in john.terminal.lines if "missed" in line or "trying again" in line]
+        assert ["missed" in line for line in shown] == [False, True, False]
+
+
 async def test_the_toolbar_counts_down_to_the_next_try_and_enter_brings_it_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -96,7 +110,7 @@ async def test_own_lines_are_never_ignored() -> None:
     async with scene() as john:
         await john.line("/ignore John")
         john.terminal.type(ENTER)
-        await john.terminal.shows("-- you see nothing of what these say: nobody")
+        await john.terminal.shows("-- nobody ignores their own lines")
         john.visit.send(message(1, "it is me", sender="John"))
         await john.terminal.shows("you: it is me")
 

@@ -227,6 +227,24 @@ def test_a_server_that_takes_its_time_is_not_waited_for() -> None:
     assert late.get(message(5)) == [ENTERED[-1], "── while you were away ──", "Mary: hello"]
 
 
+def test_one_that_sends_bit_by_bit_is_waited_for_as_long_as_it_sends() -> None:
+    john = Reader()
+    told = john.get(back(9, 4), message(5, "one"))
+    for seq in range(6, 9):
+        john.now += HELD * 0.9
+        told += john.get(message(seq, "more"))
+    assert told == []
+    assert john.get(message(9, "last"))[0] == "── while you were away (5 new) ──"
+
+
+def test_what_is_below_the_marker_is_what_is_counted() -> None:
+    john = joined()
+    john.get(message(1))
+    assert john.timeline.unread == 1
+    john.get(welcome(seq=5, resumed=True), came(2, "Ann"), wire.Gap(missed=7), message(4), message(5))
+    assert john.timeline.unread == 2
+
+
 def test_what_a_resumed_connection_brings_was_missed_and_rings() -> None:
     john = joined()
     john.get(message(1))

@@ -22,7 +22,7 @@ ALERT = b"\x15\x03\x01\x00\x02\x02\x16"
     [
         (socket.gaierror(socket.EAI_NONAME, "x"), "there is no such host, or no network"),
         (TimeoutError(), "no answer"),
-        (ConnectionResetError(), "it closed the connection at once"),
+        (ConnectionResetError(), "it closed the connection"),
         (ssl.SSLError(1, "too old"), "its TLS does not fit ours (too old)"),
         (OSError("Multiple exceptions: [Errno 111] Connection refused, [Errno 111] x"), "nothing listens there"),
         (OSError(errno.EHOSTUNREACH, "No route to host"), "no route to host"),

@@ -137,7 +137,14 @@ def test_many_hosts_together_cannot_flood_a_mailbox() -> None:
 
 def test_this_machine_asks_for_as_many_as_people_behind_it_need() -> None:
     some = codes()
-    assert None not in [some.issue(JOHN, f"{number}@example.org", "127.0.0.1", NOON) for number in range(100)]
+    for host in ("127.0.0.1", "::1"):
+        assert None not in [some.issue(JOHN, f"{number}@{len(host)}.example", host, NOON) for number in range(100)]
+
+
+def test_a_site_of_ipv6_is_one_host() -> None:
+    some = codes()
+    given = [some.issue(JOHN, "john@example.org", f"2001:db8::{number}", NOON) for number in range(4)]
+    assert [challenge is not None for challenge in given] == [True, True, True, False]
 
 
 def test_one_host_cannot_have_codes_sent_to_everybody() -> None:

@@ -366,6 +366,20 @@ class TestVerification:
         assert isinstance(welcome, Welcome)  # a code is a proof like the token
         assert not mary.connected
 
+    def test_who_comes_again_while_they_are_coming_in_is_asked_to_try_again(self) -> None:
+        house = House()
+        mary = house.peer()
+        mary.join("Mary")
+        token = mary.token
+        mary.cut()
+        first, second = house.peer(), house.peer()
+        first.send(joining("Mary", token=token))
+        house.take()
+        second.send(joining("Mary", token=token))
+        house.settle()
+        text = "Mary is coming in at this moment; try again"
+        assert second.only(Error) == Error(code=Code.UNAVAILABLE, text=text)
+
     def test_whose_a_name_is_can_be_guessed_only_so_often(self) -> None:
         house = House(Limits(guesses_per_ip=2))
         house.join("Mary")

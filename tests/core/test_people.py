@@ -247,7 +247,7 @@ class TestTakeover:
             peer.send(joining("John", token=john.token))
         house.settle()
         assert isinstance(first.frames()[0], Welcome)
-        assert [frame.code for frame in second.frames() if hasattr(frame, "code")] == ["name-taken"]
+        assert [frame.code for frame in second.frames() if hasattr(frame, "code")] == ["unavailable"]
 
     def test_two_at_once_under_a_name_that_is_away_end_with_one_terminal(self) -> None:
         """The second is told that the name is in use, though the first is only on its way in."""

@@ -78,7 +78,9 @@ def python(code: str, *argv: str, folder: Path, file_max: int | None = None) -> 
         if file_max is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_max, file_max))
 
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("CHAT_", "TLS"))}
+    # Where files are that small, what is measured of it could not be kept.
+    without = ("CHAT_", "TLS") if file_max is None else ("CHAT_", "TLS", "COVERAGE_")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(without)}
     return subprocess.run(
         [sys.executable, "-c", code, *argv],
         cwd=folder, env=env, preexec_fn=limit, capture_output=True, text=True, timeout=30, check=False,

@@ -265,7 +265,10 @@ class Chat:
     def _ignore(self, action: commands.Ignore) -> None:
         """Hear no more of somebody, or hear them again."""
         ignored = self._ignored
-        if action.name and fold(action.name) != fold(self._timeline.me):
+        if fold(action.name) == fold(self._timeline.me):
+            self._view.tell(screen.status("nobody ignores their own lines", trouble=True))
+            return
+        if action.name:
             (ignored.remove if action.off else ignored.add)(action.name)
         names = ", ".join(ignored.names()) or "nobody"
         mail = "; their direct messages are mailed to you as /notify says" if ignored.names() else ""

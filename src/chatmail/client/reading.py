@@ -6,8 +6,8 @@
     ── new since 14:02 ──                    what came while nobody pressed a key
 
 The marker comes before the first line that somebody may not have seen, and tells the time of that line; what the
-timeline counts as unread is below it. What was said before is held until all of it is there, or for a second, so that
-what was missed can be counted first. Comings and goings wait in ``Presence``. Every time comes in.
+timeline counts as unread is below it. What was said before is held until all of it is there, or none has come for a
+second, so that what was missed can be counted first. Comings and goings wait in ``Presence``. Every time comes in.
 """
 
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from chatmail.terminal.text import Fragments
 IDLE = timedelta(seconds=60)
 """Who presses no key for so long may not have seen what comes."""
 HELD = timedelta(seconds=1)
-"""What was said before is held for so long at most."""
+"""What was said before is held until nothing of it has come for so long."""
 END = "end of what was said before"
 
 Said = wire.Message | wire.Direct | wire.Notice
@@ -92,6 +92,7 @@ class Reading:
                 self._release = now + HELD if self._missed else None
         elif self._release is not None and self._is_history(frame):
             self._held.append(news)
+            self._release = now + HELD
             if isinstance(frame, wire.EntryFrame) and frame.seq == timeline.base:
                 rows += self._show_held(now, whole=True)
         else:
@@ -123,7 +124,8 @@ class Reading:
         rows: list[Row] = []
         for news in held:
             if count and self._missed and not self._was_seen(news.frame):
-                rows += self.flush() + self._mark_missed(news, now, count if whole else 0)
+                first = next(other for other in held if other.missed)
+                rows += self.flush() + self._mark_missed(first, now, count if whole else 0)
             rows += self._show(news, now)
         if welcome is not None:
             rows += self.flush()

@@ -70,7 +70,7 @@ class View:
 
     def tell(self, *lines: Fragments) -> None:
         """Show lines of our own."""
-        self._show([*self._reading.flush(), *map(Row, lines)])
+        self._show([*self._reading.end(), *map(Row, lines)])
 
     def end(self) -> None:
         """Show what still waits: nothing more comes."""

@@ -29,7 +29,7 @@ def why(error: OSError) -> str:
         case TimeoutError():
             return "no answer"
         case ConnectionResetError():
-            return "it closed the connection at once"
+            return "it closed the connection"
         case ssl.SSLCertVerificationError(verify_code=code, verify_message=message):
             what = "nobody known here has signed it" if code in _NO_AUTHORITY else message.rstrip(".")
             return f"its certificate is not trusted ({what})"

@@ -3,7 +3,7 @@
 import hmac
 from random import Random
 
-from chatmail.core.hosts import is_loopback
+from chatmail.core.hosts import is_loopback, origin_of
 from chatmail.core.hourly import Hourly
 from chatmail.core.names import same_email
 from chatmail.core.wire import Join
@@ -32,7 +32,7 @@ class Challenge:
 class Codes:
     """Gives out codes: a few an hour, so that nobody's mailbox is flooded by a stranger.
 
-    What one host asks for does not use up what another one may, so that no stranger keeps somebody out.
+    What one host asks for does not use up what another one may: it takes several to keep somebody from their code.
 
     Args:
         random: where the digits come from; must be unpredictable in earnest.
@@ -56,9 +56,10 @@ class Codes:
     def issue(self, join: Join, email: str, host: str, now: float) -> Challenge | None:
         """A new code for this join, None when the address, or the host that asks, has had enough within the hour."""
         address = same_email(email)
-        counted = [(self._pairs, f"{address} {host}"), (self._addresses, address)]
+        origin = origin_of(host)
+        counted = [(self._pairs, f"{address} {origin}"), (self._addresses, address)]
         if not is_loopback(host):
-            counted.append((self._hosts, host))
+            counted.append((self._hosts, origin))
         if any(hourly.is_spent(who, now) for hourly, who in counted):
             return None
         for hourly, who in counted:

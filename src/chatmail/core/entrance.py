@@ -64,6 +64,8 @@ def _check_alone(hub: "Hub", entrant: Entrant) -> None:
     if entrant.account is None:
         return
     id = entrant.account.id
+    if id in hub.roster.entering and entrant.proven:
+        raise Refused(Code.UNAVAILABLE, f"{entrant.name} is coming in at this moment; try again")
     if id in hub.roster.entering or (hub.roster.session_of(id) is not None and not entrant.proven):
         text = f"{entrant.name} is here already, from another terminal; leave there first, or take another name"
         raise Refused(Code.NAME_TAKEN, text, field="name")

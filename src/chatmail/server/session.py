@@ -177,9 +177,7 @@ class Connection:
                     now = await self._held_up(session)
                 if session.account is not None and decoder.limit != LINE_MAX:
                     decoder.limit = LINE_MAX
-                    if (
-                        self._buckets is not None
-                    ):  # coming in takes one too, else who comes and goes is slowed by nothing
+                    if self._buckets is not None:  # coming in takes one too: who comes and goes is slowed as well
                         wait = self._buckets.take(session.account.id, now)
                         now = await self._slow_down(session, wait) if wait else now
         if not session.closing and not self._transport.is_closing():
