@@ -27,7 +27,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from chatmail.core.limits import Limits
 from chatmail.core.wire import Code, Error, Message, Say
-from chatmail.server import session
 from chatmail.server.app import House, running
 from chatmail.server.settings import Settings, SettingsError
 from chatmail.server.tls import prepare
@@ -372,15 +371,12 @@ def client_hello() -> bytes:
 
 
 def test_a_handshake_may_take_five_seconds() -> None:
-    assert session.TLS_TIME == 5.0
+    assert Limits().tls_time == 5.0
 
 
 @pytest.mark.parametrize("hello", [b"", client_hello()], ids=["silent", "dripping"])
-async def test_a_handshake_that_never_ends_ends_in_time_and_costs_no_one_anything(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hello: bytes
-) -> None:
-    monkeypatch.setattr("chatmail.server.session.TLS_TIME", 0.3)
-    async with house(tmp_path, Limits(join_time=6 * PATIENCE)) as (h, tls):
+async def test_a_handshake_that_never_ends_ends_in_time_and_costs_no_one_anything(tmp_path: Path, hello: bytes) -> None:
+    async with house(tmp_path, Limits(join_time=6 * PATIENCE, tls_time=0.3)) as (h, tls):
         john = await joined(h.port, "John", tls)
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -417,11 +413,8 @@ async def test_what_is_no_tls_is_cut_off_without_a_word_in_the_log(
     assert "Traceback" not in caplog.text
 
 
-async def test_the_time_to_join_holds_for_the_handshake_as_well(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("chatmail.server.session.TLS_TIME", 6 * PATIENCE)
-    async with house(tmp_path, Limits(join_time=0.05)) as (h, _):
+async def test_the_time_to_join_holds_for_the_handshake_as_well(tmp_path: Path) -> None:
+    async with house(tmp_path, Limits(join_time=0.05, tls_time=6 * PATIENCE)) as (h, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", h.port)
         assert await ended(reader) == b""
         assert not h.hub.sessions
@@ -429,9 +422,8 @@ async def test_the_time_to_join_holds_for_the_handshake_as_well(
 
 
 async def test_the_end_of_the_server_waits_for_no_handshake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatmail.server.session.TLS_TIME", 6 * PATIENCE)
     monkeypatch.setattr("chatmail.server.listener.CLOSING_TIME", 6 * PATIENCE)
-    async with asyncio.timeout(3 * PATIENCE), house(tmp_path) as (h, tls):
+    async with asyncio.timeout(3 * PATIENCE), house(tmp_path, Limits(tls_time=6 * PATIENCE)) as (h, tls):
         john = await joined(h.port, "John", tls)
         reader, writer = await asyncio.open_connection("127.0.0.1", h.port)
         await until(h, 2, john)
@@ -491,8 +483,7 @@ async def test_handshakes_count_among_the_connections_of_a_host_that_have_not_jo
 async def test_who_there_is_no_room_for_has_a_moment_to_shake_hands_and_be_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatmail.server.session.TLS_TIME", 6 * PATIENCE)
-    async with house(tmp_path, Limits(max_clients=1)) as (h, tls):
+    async with house(tmp_path, Limits(max_clients=1, tls_time=6 * PATIENCE)) as (h, tls):
         john = await joined(h.port, "John", tls)
         mary = await Peer.connect(h.port, tls=tls)
         assert (await mary.expect(Error)).code == Code.SERVER_FULL

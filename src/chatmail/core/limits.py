@@ -28,6 +28,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     mail_window: float = 60.0
 
     join_time: float = 10.0
+    tls_time: float = 5.0
+    """For the TLS handshake."""
     join_errors: int = 20
     bad_frames: int = 5
     silence: float = 45.0

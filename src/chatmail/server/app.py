@@ -248,6 +248,8 @@ def limits_of(settings: Settings) -> Limits:
         mail_window=settings.mail_window,
         unjoined_per_ip=settings.max_unjoined_per_ip,
         join_time=settings.join_time,
+        join_errors=settings.join_errors,
+        tls_time=settings.tls_time,
         silence=settings.silence_time,
         slow=settings.slow_time,
         bad_frames=settings.bad_frames,

@@ -37,8 +37,6 @@ from chatmail.core.wire import (
 READ_SIZE = 64 * 1024
 PING_RATE = Rate(50, 10)
 """How often a session may ping: it costs little, but not nothing."""
-TLS_TIME = 5.0
-"""How long a peer has for the TLS handshake, in seconds."""
 LINGER = 1.0
 """How long a peer has to read the last words and hang up, in seconds."""
 
@@ -135,7 +133,7 @@ class Connection:
         _log.debug("a connection from %s", host)
         session.on_refusal = _log_refusal
         try:
-            await self._secure(TLS_TIME)
+            await self._secure(self._hub.limits.tls_time)
             await self._converse(session)
         finally:
             self._hub.disconnected(session, self._clock(), self._reason)

@@ -102,6 +102,8 @@ class Settings:
     presence_max: int = 200
     max_unjoined_per_ip: int = 16
     join_time: float = 10.0
+    join_errors: int = 20
+    tls_time: float = 5.0
     silence_time: float = 45.0
     slow_time: float = 10.0
     bad_frames: int = 5
@@ -285,6 +287,8 @@ TABLE = (
         "connections from one IP address that have not joined; this machine is exempt",
     ),
     Row("JOIN_TIME", values.seconds, "SECONDS", "how long a connection has to join"),
+    Row("JOIN_ERRORS", _size, "N", "mistakes while joining, after which a connection is closed"),
+    Row("TLS_TIME", values.seconds, "SECONDS", "how long a connection has for its TLS handshake"),
     Row(
         "SILENCE_TIME",
         partial(values.seconds, low=30),
