@@ -50,24 +50,28 @@ def mutate(data: bytes, most: int, seed: int, anyhow: Callable[[bytes, int], byt
 
 
 def _dented(line: bytes, dice: Random) -> bytes:
-    """The frame of this line with another value in one field; if there is none, one from the list."""
+    """The frame of this line with another value in one field; one from the list where there is none, or one too deep."""
     try:
         frame = json.loads(line)
+        if isinstance(frame, dict) and frame:
+            _dent(frame, dice)
+            return json.dumps(frame, ensure_ascii=dice.random() < 0.1).encode("utf-8", "surrogatepass")
     except (ValueError, RecursionError):
-        frame = None
-    if not isinstance(frame, dict) or not frame:
-        return dice.choice(LINES)
-    _dent(frame, dice)
-    return json.dumps(frame, ensure_ascii=dice.random() < 0.1).encode("utf-8", "surrogatepass")
+        pass
+    return dice.choice(LINES)
 
 
 def _dent(values: dict[str, Any] | list[Any], dice: Random) -> None:
-    key: Any = dice.choice(list(values)) if isinstance(values, dict) else dice.randrange(len(values))
-    match values[key]:
-        case dict() | list() as inner if inner:
-            _dent(inner, dice)
-        case str(text) if dice.random() < 0.8:
-            at = dice.randrange(len(text) + 1)
-            values[key] = text[:at] + dice.choice(HOSTILE) * dice.choice((1, 1, 2, 9, 40)) + text[at:]
-        case _:
-            values[key] = dice.choice(VALUES)
+    """Put another value somewhere in these, however deep."""
+    while True:
+        key: Any = dice.choice(list(values)) if isinstance(values, dict) else dice.randrange(len(values))
+        match values[key]:
+            case dict() | list() as inner if inner:
+                values = inner
+            case str(text) if dice.random() < 0.8:
+                at = dice.randrange(len(text) + 1)
+                values[key] = text[:at] + dice.choice(HOSTILE) * dice.choice((1, 1, 2, 9, 40)) + text[at:]
+                return
+            case _:
+                values[key] = dice.choice(VALUES)
+                return

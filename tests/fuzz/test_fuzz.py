@@ -112,6 +112,13 @@ def test_mutations_are_the_same_for_the_same_seed_and_never_too_long() -> None:
     assert len(kinds) > 100
 
 
+def test_a_frame_may_be_nested_as_deep_as_json_goes() -> None:
+    for depth in (500, 5_000):
+        deep = b'{"type":"say","x":' + b"[" * depth + b"]" * depth + b"}"
+        for seed in range(100):
+            assert isinstance(mutate(deep, 20_000, seed, lambda data, _: data), bytes)
+
+
 ACROSS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x07|\x08|\r")
 """What prompt-toolkit sends to draw an input line: styles and moves of the cursor."""
 
