@@ -1,5 +1,6 @@
 """Whom somebody ignores is not heard, at that server, today and tomorrow."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ def test_who_is_ignored_stays_so_for_the_next_start(tmp_path: Path) -> None:
     ignored.add("Zoë")
     assert at(HERE, tmp_path).names() == ["Eve", "Zoë"]
     assert "EVE" in at(HERE, tmp_path), "names are compared as the server does"
+
+
+def test_a_name_that_nobody_could_have_takes_no_time(tmp_path: Path) -> None:
+    ignored = at(HERE, tmp_path)
+    ignored.add("Eve")
+    began = time.process_time()
+    assert "\u0301" * 16_000 + "\u0316" * 16_000 not in ignored
+    assert time.process_time() - began < 0.5
 
 
 def test_it_is_about_one_server(tmp_path: Path) -> None:

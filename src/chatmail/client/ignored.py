@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from chatmail.client.link import Server
 from chatmail.client.state import Lines, lament
-from chatmail.core.names import fold
+from chatmail.core.names import WRITTEN_MAX, fold
 
 
 class Ignored:
@@ -31,7 +31,9 @@ class Ignored:
         self._names = {fold(name): name for name in mine}
 
     def __contains__(self, name: object) -> bool:
-        return bool(self._names) and isinstance(name, str) and fold(name) in self._names
+        if not self._names or not isinstance(name, str) or len(name) > WRITTEN_MAX:
+            return False
+        return fold(name) in self._names
 
     def names(self) -> list[str]:
         """All of them, in the order in which they were added."""
