@@ -50,7 +50,7 @@ def mutate(data: bytes, most: int, seed: int, anyhow: Callable[[bytes, int], byt
 
 
 def _dented(line: bytes, dice: Random) -> bytes:
-    """The frame of this line with another value in one field; one from the list where there is none, or one too deep."""
+    """The frame of this line with another value in one field; one from the list for none, or too deep a one."""
     try:
         frame = json.loads(line)
         if isinstance(frame, dict) and frame:
