@@ -252,7 +252,8 @@ class Faces:
     def found(self, answer: Found | NotFound) -> None:
         self._terminal.found(answer)
         if isinstance(answer, Found):  # many lines at once, which the terminal has checked one by one
-            lines = screen.look_back(answer, me=self._timeline.me, today=datetime.now().astimezone().date())
+            today = datetime.now().astimezone().date()
+            lines = screen.look_back(answer, me=self._timeline.me, today=today, look=screen.Look(you=""))
             self._out.announced = "".join(f"{plain(line)}\n" for line in lines)
         self._plain.found(answer)
         self._out.announced = None
