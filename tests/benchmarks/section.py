@@ -1,0 +1,41 @@
+"""A work other than talking to a crowd: what was measured, with a column for each who did it, ours first."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Bench(NamedTuple):
+    """How to measure: so many rounds, in turns; ``quick`` with less of everything; on which CPUs (None: on any)."""
+
+    rounds: int
+    quick: bool
+    peers: bool
+    """Whether others are measured, too, as far as they are installed."""
+    server_cpu: int | None
+    load_cpu: int | None
+
+
+class Row(NamedTuple):
+    """One figure: a value for each column, None where there is none; ``goal`` says what ours should be."""
+
+    title: str
+    values: Sequence[float | None]
+    form: str
+    goal: str = ""
+
+
+class Section(NamedTuple):
+    """All figures of one work."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+
+    def lines(self) -> list[str]:
+        """The section as it is printed."""
+        lines = [f"{self.title:<34}" + "".join(f"{column:>16}" for column in self.columns)]
+        for row in self.rows:
+            cells = ("-" if value is None else f"{value:{row.form}}" for value in row.values)
+            goal = f"  goal: {row.goal}" if row.goal else ""
+            lines.append(f"  {row.title:<32}" + "".join(f"{cell:>16}" for cell in cells) + goal)
+        return lines
