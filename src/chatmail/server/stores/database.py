@@ -9,14 +9,13 @@ import fcntl
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar, assert_never
 
 import msgspec
-from msgspec import UNSET
 
 from chatmail.core.digest import DAY
 from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX
@@ -55,6 +54,7 @@ from chatmail.server.stores.rows import (
     record,
     values,
 )
+from chatmail.server.stores.said import Key, Said, key_of
 from chatmail.server.stores.schema import prepare
 
 MEMORY = ":memory:"
@@ -108,7 +108,11 @@ class Database:
             raise StoreError(f"CHAT_DB={self._path} can't be used: {error}") from error.__cause__
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, cached_statements=8 * CHUNK
+        )
+        # What a statement would need to undo itself: without this, a file for each one of many rows.
+        connection.execute("PRAGMA temp_store = MEMORY")
         self._resources.callback(connection.close)
         return connection
 
@@ -121,35 +125,42 @@ class Database:
     def commit(self, batch: Sequence[Change]) -> list[Stored]:
         """See ``Store.commit``."""
         with _explained():
-            try:
-                return self._commit(batch, {})
-            except sqlite3.IntegrityError:
-                earlier = self._earlier(batch)
-                if not earlier:
-                    raise
-                return self._commit(batch, earlier)
+            return self._commit(batch, self._said.find(batch))
 
-    def _commit(self, batch: Sequence[Change], earlier: dict[int, Earlier]) -> list[Stored]:
-        """Write all but the changes (by their place in the batch) that were written earlier."""
+    def _commit(self, batch: Sequence[Change], before: Mapping[Key, int]) -> list[Stored]:
+        """Write all but the changes whose ids were said before."""
         last = self._last
         results: list[Stored] = []
         entries: list[Values] = []
+        keys: dict[Key, int] = {}
         rows: list[tuple[Row, int]] = []
-        for at, change in enumerate(batch):
-            if at in earlier:
-                results.append(earlier[at])
-                continue
+        for change in batch:
             number = None
-            if change.entry is not None:
+            entry = change.entry
+            if entry is not None:
+                key = key_of(entry)
+                if key is not None:
+                    if key in before:
+                        results.append(self._earlier(before[key]))
+                        continue
+                    keys[key] = last + 1
                 number = last = last + 1
-                entries.append(entry_values(number, change.entry))
+                entries.append(entry_values(number, entry))
             results.append(number)
-            rows += [(row, last) for row in change.rows]
+            if change.rows:
+                rows += [(row, last) for row in change.rows]
         if entries or rows:
+            full = self._said.is_full(len(keys))
             with self._transaction():
                 self._insert("INSERT INTO entry", entries)
                 for kind, run in groupby(rows, lambda row: type(row[0])):
                     self._put(kind, list(run))
+                if full:
+                    self._said.write(last)
+            if full:
+                self._said.forget(last)
+            else:
+                self._said.add(keys)
         self._last = last
         return results
 
@@ -185,18 +196,11 @@ class Database:
                 case Gone():
                     self._writer.execute(f"DELETE FROM {row.table} WHERE {KEYS[row.table]} = ?", (row.key,))
 
-    def _earlier(self, batch: Sequence[Change]) -> dict[int, Earlier]:
-        """The changes of a batch, by their place in it, whose author used the same id before."""
-        found = {}
-        for at, change in enumerate(batch):
-            entry = change.entry
-            if entry is not None and entry.id is not UNSET:
-                row = self._writer.execute(
-                    f"SELECT {ENTRY} FROM entry WHERE author = ? AND id = ?", (entry.author, entry.id)
-                ).fetchone()
-                if row is not None:
-                    found[at] = Earlier(*entry_of(row))
-        return found
+    def _earlier(self, number: int) -> Earlier:
+        """What was said under this number."""
+        return Earlier(
+            *entry_of(self._writer.execute(f"SELECT {ENTRY} FROM entry WHERE seq = ?", (number,)).fetchone())
+        )
 
     # Reading.
 
@@ -209,6 +213,7 @@ class Database:
         epoch, secret, motd = house
         used = dict(select("SELECT name, seq FROM sqlite_sequence").fetchall())
         self._last = used.get("entry", 0)
+        self._said = Said(self._writer)
         mails = select(f"SELECT {ENTRY} FROM entry WHERE seq IN (SELECT seq FROM mail) ORDER BY seq")
         return Snapshot(
             epoch=epoch,
@@ -309,28 +314,37 @@ class Database:
 
         What is still to be mailed stays.
         """
-        with _explained(), self._transaction():
-            select = self._writer.execute
-            select("DELETE FROM ban WHERE until < ?", (now,))
-            select("DELETE FROM letter WHERE state = 'sent' AND made < ?", (now - DAY,))
-            select("DELETE FROM letter WHERE state = 'failed' AND made < ?", (now - self._keep,))
-            select("DELETE FROM failure WHERE author NOT IN (SELECT id FROM account)")
-            select(f"DELETE FROM audit WHERE rowid <= (SELECT max(rowid) FROM audit) - {AUDIT_MAX}")
-            bounds = {
-                "time": round((now - self._keep) * 1000),
-                "seq": self._last - MEMORY_ENTRIES if self._path == MEMORY else 0,
-            }
-            free = "seq NOT IN (SELECT seq FROM mail) AND seq <= (SELECT indexed FROM house)"
-            oldest = f"SELECT * FROM entry WHERE {free} ORDER BY seq LIMIT {BITE}"
-            old = "(time < :time OR seq <= :seq)"
-            (upto,) = select(f"SELECT max(seq) FROM ({oldest}) WHERE {old}", bounds).fetchone()
-            if upto is None:
-                return 0
-            old = f"{old} AND {free} AND seq <= {upto}"
-            gone = f"SELECT 'delete', seq, text FROM entry WHERE {old} AND {_SAID}"
-            select(f"INSERT INTO words (words, rowid, text) {gone}", bounds)
-            select(f"DELETE FROM entry WHERE {old}", bounds)
-            return int(upto)
+        with _explained():
+            with self._transaction():
+                upto = self._delete(now)
+            if upto > self._said.known:
+                self._said = Said(self._writer)
+            return upto
+
+    def _delete(self, now: float) -> int:
+        select = self._writer.execute
+        select("DELETE FROM ban WHERE until < ?", (now,))
+        select("DELETE FROM letter WHERE state = 'sent' AND made < ?", (now - DAY,))
+        select("DELETE FROM letter WHERE state = 'failed' AND made < ?", (now - self._keep,))
+        select("DELETE FROM failure WHERE author NOT IN (SELECT id FROM account)")
+        select(f"DELETE FROM audit WHERE rowid <= (SELECT max(rowid) FROM audit) - {AUDIT_MAX}")
+        bounds = {
+            "time": round((now - self._keep) * 1000),
+            "seq": self._last - MEMORY_ENTRIES if self._path == MEMORY else 0,
+        }
+        free = "seq NOT IN (SELECT seq FROM mail) AND seq <= (SELECT indexed FROM house)"
+        oldest = f"SELECT * FROM entry WHERE {free} ORDER BY seq LIMIT {BITE}"
+        old = "(time < :time OR seq <= :seq)"
+        (upto,) = select(f"SELECT max(seq) FROM ({oldest}) WHERE {old}", bounds).fetchone()
+        if upto is None:
+            return 0
+        old = f"{old} AND {free} AND seq <= {upto}"
+        gone = f"SELECT 'delete', seq, text FROM entry WHERE {old} AND {_SAID}"
+        select(f"INSERT INTO words (words, rowid, text) {gone}", bounds)
+        ids = f"SELECT author, id FROM entry WHERE {old} AND id IS NOT NULL"
+        select(f"DELETE FROM said WHERE (author, id) IN ({ids})", bounds)
+        select(f"DELETE FROM entry WHERE {old}", bounds)
+        return int(upto)
 
 
 def _lock(path: str) -> int:
