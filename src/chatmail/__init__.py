@@ -14,7 +14,7 @@ Where to start reading:
 
 - ``core`` is pure: no sockets, no files, no clock. ``wire`` (what crosses a connection), then ``journal``, then
   ``hub`` with its parts: ``door`` and ``entrance`` (coming in), ``people`` (who is here), ``talk`` (saying things),
-  ``mailroom`` and ``digest`` (which message becomes which mail, and when), ``operator``.
+  ``fanout`` (one write for all), ``mailroom`` and ``digest`` (which message becomes which mail, when), ``operator``.
 - ``server`` puts I/O around it: ``app`` wires the parts together, ``engine`` drives the hub, ``session`` is one
   connection, ``stores`` keep everything (``database``), ``tls`` has the certificate, ``postman`` sends mail,
   ``console`` is the operator's prompt (``desk`` answers, ``log`` keeps), ``checkmail`` tries the mail account.

@@ -273,7 +273,7 @@ class Peer:
         self.stalled = False
         self.shut = False
         self.connected = True
-        self.session = house.hub.connect(host, house.now, self._flush)
+        self.session = house.hub.connect(host, house.now, self)
         self.name = ""
         self.token = ""
         self._to_server: Decoder[ClientFrame] = Decoder(ClientFrame, LINE_BEFORE_JOIN)
@@ -339,7 +339,7 @@ class Peer:
         self.stalled = False
         self.session.deaf = False
         self.session.heard = self.house.now
-        self._flush()
+        self.flush()
         self.house.flush()
 
     def cut(self, reason: str = "connection lost") -> None:
@@ -375,7 +375,8 @@ class Peer:
             some = True
         return some
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Take what the session is owed."""
         if self.shut or self.stalled:
             return
         more = True
@@ -383,6 +384,13 @@ class Peer:
             data, more = self.house.hub.read(self.session)
             self._feed(data)
         self.shut = self.session.closing
+
+    def write(self, data: bytes) -> bool:
+        """Take this, unless it is stalled."""
+        if self.stalled:
+            return False
+        self._feed(data)
+        return True
 
     def _feed(self, data: bytes) -> None:
         for frame in self._to_client.feed(data):

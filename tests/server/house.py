@@ -17,6 +17,16 @@ from chatmail.server.stores.database import MEMORY, Database
 NOW = 1_795_356_131.0
 
 
+class Nowhere:
+    """What a session is owed stays where it is."""
+
+    def flush(self) -> None:
+        pass
+
+    def write(self, data: bytes) -> bool:
+        return False
+
+
 class House:
     """``await settle()`` has all stored and looked up that was asked for; ``told`` is what the operator heard."""
 
@@ -63,7 +73,7 @@ class House:
             lookup.then(self.store.look_up(lookup.query))
 
     async def join(self, name: str, host: str = "192.0.2.1", now: float = NOW) -> None:
-        self.sessions[name] = self.hub.connect(host, now, lambda: None)
+        self.sessions[name] = self.hub.connect(host, now, Nowhere())
         email = f"{name.lower() if name.isascii() else len(self.sessions)}@example.org"
         await self.send(name, Join(name=name, email=email), now)
 

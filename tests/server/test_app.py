@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from chatmail.core.limits import Limits
 from chatmail.server.app import limits_of, running
+from chatmail.server.session import Connection
 from chatmail.server.settings import Settings, SettingsError, load
 from chatmail.server.stores.database import MEMORY
 from tests.peer import Peer
@@ -74,7 +75,8 @@ async def test_the_system_holds_as_much_of_a_connections_output_as_was_chosen(tm
     async with running(settings) as house:
         john = await Peer.joined(house.port, "John")
         (session,) = house.hub.sessions
-        connection = house.hub._outlets[session].__self__  # type: ignore[attr-defined]
+        connection = house.hub._fan_out.outlet(session)
+        assert isinstance(connection, Connection)
         theirs = connection._transport.get_extra_info("socket")
         assert theirs.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * 64 * 1024, "socket(7): it is doubled"
         john.cut()

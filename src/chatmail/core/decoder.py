@@ -6,11 +6,11 @@ raised, whatever the bytes.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from chatmail.core.wire import (
     ID_MAX,
@@ -124,17 +124,37 @@ def _unfit(frame: Any) -> WireError | None:
     id = getattr(frame, "id", UNSET)
     if id is not UNSET and (unfit := _unfit_id(id)):
         return unfit
-    match frame:
-        case Say(text=text) | Dm(text=text):
-            return unfit_text(text, TEXT_MAX, "text", id)
-        case Away(reason=str(reason)):
-            return unfit_text(reason, REASON_MAX, "reason", id)
-        case Search(words=words):
-            return unfit_search(words, id)
-        case Join(version=version) if version != VERSION:
-            text = f"version {version} of the protocol is not spoken here, only version {VERSION}"
-            return WireError(Code.UNSUPPORTED, text, field="version")
-    return None
+    look = _LOOKS.get(type(frame))
+    return None if look is None else look(frame, id)
+
+
+def _unfit_said(frame: Say | Dm, id: str | UnsetType) -> WireError | None:
+    return unfit_text(frame.text, TEXT_MAX, "text", id)
+
+
+def _unfit_away(frame: Away, id: str | UnsetType) -> WireError | None:
+    return None if frame.reason is UNSET else unfit_text(frame.reason, REASON_MAX, "reason", id)
+
+
+def _unfit_search(frame: Search, id: str | UnsetType) -> WireError | None:
+    return unfit_search(frame.words, id)
+
+
+def _unfit_join(frame: Join, _id: str | UnsetType) -> WireError | None:
+    if frame.version == VERSION:
+        return None
+    text = f"version {frame.version} of the protocol is not spoken here, only version {VERSION}"
+    return WireError(Code.UNSUPPORTED, text, field="version")
+
+
+_LOOKS: dict[type, Callable[[Any, str | UnsetType], WireError | None]] = {
+    Say: _unfit_said,
+    Dm: _unfit_said,
+    Away: _unfit_away,
+    Search: _unfit_search,
+    Join: _unfit_join,
+}
+"""What is looked at in which frame; in a table, as it is asked for each frame there is."""
 
 
 def _unfit_id(id: str) -> WireError | None:

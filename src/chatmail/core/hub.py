@@ -25,6 +25,7 @@ from chatmail.core import entrance, talk, wire
 from chatmail.core.accounts import Accounts
 from chatmail.core.bans import Bans
 from chatmail.core.door import Door
+from chatmail.core.fanout import FanOut, Outlet
 from chatmail.core.hosts import host_of
 from chatmail.core.ids import Ids
 from chatmail.core.journal import Journal, Lagged
@@ -91,9 +92,7 @@ class Hub:
         )
         self.lookups: list[Lookup] = []
         self._wake = wake
-        self._outlets: dict[Session, Callable[[], None]] = {}
-        self._dirty: set[Session] = set()
-        self._everybody = False
+        self._fan_out = FanOut(self.journal)
         self._queue: list[tuple[Change, Session | None]] = []
         self._musts: list[Change] = []
         self._submitted = 0
@@ -106,8 +105,8 @@ class Hub:
 
     # Connections.
 
-    def connect(self, host: str, now: float, outlet: Callable[[], None]) -> Session:
-        """A connection from this host; ``outlet`` is called whenever there is something to ``read``.
+    def connect(self, host: str, now: float, outlet: Outlet) -> Session:
+        """A connection from this host; ``outlet`` takes what it is owed.
 
         Raises Refused where there is no room: answer with its frame and close.
         """
@@ -115,15 +114,14 @@ class Hub:
         self.door.knock(host, now)
         session = Session(host, now, now + self.limits.join_time)
         self.sessions.add(session)
-        self._outlets[session] = outlet
+        self._fan_out.add(session, outlet)
         self.at(session.deadline, partial(self._check_joined, session))
         return session
 
     def disconnected(self, session: Session, now: float, reason: str = "connection lost") -> None:
         """A connection has ended; others hear of it only after the grace, in which it may come back."""
         self.sessions.discard(session)
-        self._dirty.discard(session)
-        del self._outlets[session]
+        self._fan_out.remove(session)
         session.gone = True
         account = session.account
         self.door.depart(session)
@@ -211,15 +209,8 @@ class Hub:
         return session.take_answers(), session.is_due()
 
     def flush(self) -> None:
-        """Tell every session that may have something to read."""
-        if self._everybody:
-            outlets = list(self._outlets.values())
-        else:
-            outlets = [self._outlets[session] for session in self._dirty]
-        self._everybody = False
-        self._dirty.clear()
-        for outlet in outlets:
-            outlet()
+        """Have every session take what there may be for it."""
+        self._fan_out.flush()
 
     # The store.
 
@@ -301,7 +292,7 @@ class Hub:
         if session is None:
             return
         session.in_flight -= 1
-        if session.settle(self._settled, self.journal.last if session.account else 0):
+        if session.held and session.settle(self._settled, self.journal.last if session.account else 0):
             self.touch(session)
 
     def _publish(self, entry: Entry, number: int) -> None:
@@ -310,12 +301,12 @@ class Hub:
         self.journal.append(wire.encode(entry.frame(number)), audience, said=said)
         self.ids.publish(entry, number)
         if audience is None:
-            self._everybody = True
+            self._fan_out.touch_all()
         else:
             for account in audience:
                 session = self.roster.reach(account)
                 if session is not None:
-                    self._dirty.add(session)
+                    self._fan_out.touch(session)
 
     def expire(self, upto: int) -> None:
         """The store has let go of the entries up to this number; so does the journal."""
@@ -386,7 +377,7 @@ class Hub:
     def touch(self, session: Session) -> None:
         """Flush a session: it may have something to read."""
         if not session.gone:
-            self._dirty.add(session)
+            self._fan_out.touch(session)
             self._wake()
 
     # Time.

@@ -15,7 +15,7 @@ Key = tuple[int | None, str | UnsetType]
 """An account, and an id it chose."""
 
 
-class Accepted(Struct):
+class Accepted(Struct, gc=False):
     """What was said under an id (as a hash), and the number it got, UNSET until then."""
 
     said: int
@@ -57,9 +57,11 @@ class Ids:
         """An entry is in the journal, under this number. Those of an earlier run were never reserved in this one."""
         if entry.author is not None and entry.id is not UNSET:
             key = (entry.author, entry.id)
-            if key not in self._accepted:
+            accepted = self._accepted.get(key)
+            if accepted is None:
                 self.reserve(entry)
-            self._accepted[key].seq = seq
+                accepted = self._accepted[key]
+            accepted.seq = seq
             self._by_age.append((seq, key))
 
     def release(self, entry: Entry) -> None:
@@ -77,5 +79,6 @@ class Ids:
 
     def expire(self, first: int) -> None:
         """Entries before this number are gone, and their ids with them."""
-        while self._by_age and self._by_age[0][0] < first:
-            del self._accepted[self._by_age.popleft()[1]]
+        by_age, accepted = self._by_age, self._accepted
+        while by_age and by_age[0][0] < first:
+            del accepted[by_age.popleft()[1]]

@@ -21,6 +21,8 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from heapq import merge
+from itertools import takewhile
+from typing import NamedTuple
 
 READ_MAX = 64 * 1024
 """Most bytes one read hands out, an entry that is longer by itself excepted."""
@@ -32,6 +34,17 @@ BYTES_MAX = 16 * 1024 * 1024
 
 class Lagged(Exception):  # noqa: N818 - a state, not a fault
     """The cursor points at entries that the journal no longer holds."""
+
+
+class _Stretch(NamedTuple):
+    """What one read hands out to those who may see only what is open to all.
+
+    ``end`` is the cursor after it, ``places`` says where in the bytes the other entries would stand, by number.
+    """
+
+    data: bytes
+    end: int
+    places: dict[int, int]
 
 
 class Journal:
@@ -55,7 +68,7 @@ class Journal:
         # A block is a run of entries of at most READ_MAX bytes; reads end where blocks do.
         self._block_ends: list[int] = []
         self._block_size = 0
-        self._reads: dict[int, tuple[bytes, int]] = {}  # what is open after a cursor, until the next append
+        self._reads: dict[int, _Stretch] = {}  # what is open after a cursor, until the next append
 
     def append(self, data: bytes, audience: tuple[int, ...] | None = None, *, said: bool = True) -> int:
         """Add one encoded frame and return its number.
@@ -78,8 +91,9 @@ class Journal:
                 self._private.setdefault(account, deque()).append(number)
         elif said:
             self._said.append(number)
-        self._reads.clear()
-        while self.last - self.first >= self._entries_max or (self.size > self._bytes_max and self.first < number):
+        if self._reads:
+            self._reads.clear()
+        while number - self.first >= self._entries_max or (self.size > self._bytes_max and self.first < number):
             self._drop_first()
         return number
 
@@ -95,7 +109,7 @@ class Journal:
         self.size -= len(self._data.pop(number))
         if self._said and self._said[0] == number:
             self._said.popleft()
-        for account in set(self._audience.pop(number, ())):
+        for account in set(self._audience.pop(number)) if number in self._audience else ():
             private = self._private[account]
             private.popleft()
             if not private:
@@ -109,38 +123,62 @@ class Journal:
 
         The bytes may be empty though the cursor moves, where all entries were for others. Raises Lagged.
         """
-        shared = self._reads.get(cursor) or self._read_open(cursor)
+        stretch = self._stretch(cursor)
+        data, end, places = stretch
         private = self._private.get(account)
         if private is None or private[-1] <= cursor:
-            return shared
-        end = shared[1]
-        audience = self._audience
-        return b"".join(
-            self._data[number]
-            for number in range(cursor + 1, end + 1)
-            if number not in audience or account in audience[number]
-        ), end
+            return data, end
+        own = [number for number in takewhile(cursor.__lt__, reversed(private)) if number <= end]
+        pieces: list[bytes | memoryview] = []
+        view, at = memoryview(data), 0
+        for number in reversed(own):
+            place = places.get(number, 0)
+            pieces += (view[at:place], self._data[number])
+            at = place
+        return b"".join([*pieces, view[at:]]), end
 
-    def _read_open(self, cursor: int) -> tuple[bytes, int]:
+    def read_open(self, cursor: int) -> tuple[bytes, int, set[int]]:
+        """What all may see after a cursor, the cursor after that, and the accounts that may see more. Raises Lagged."""
+        data, end, _ = self._stretch(cursor)
+        more: set[int] = set()
+        for number in takewhile(cursor.__lt__, reversed(self._audience)):
+            more.update(self._audience[number])
+        return data, end, more
+
+    def _stretch(self, cursor: int) -> _Stretch:
         """What is open to all after a cursor; one bytes object for all cursors with the same open entry next."""
+        known = self._reads.get(cursor)
+        if known is not None:
+            return known
         if cursor < self.first - 1:
             raise Lagged
         if len(self._reads) >= SHARED_MAX:
             self._reads.clear()
+        audience = self._audience
         end = self._end_of_block(cursor)
         start = cursor
-        while start < end and start + 1 in self._audience:
+        while start < end and start + 1 in audience:
             start += 1
-        if start == end:  # all for others; whoever stands at the end reads on from there: not the same read
-            self._reads[cursor] = (b"", end)
-            return b"", end
-        result = self._reads.get(start)
+        # All for others: whoever stands at the end reads on from there, and that is not the same read.
+        result = _Stretch(b"", end, {}) if start == end else self._reads.get(start)
         if result is None:
-            numbers = range(start + 1, end + 1)
-            open_to_all = b"".join(self._data[number] for number in numbers if number not in self._audience)
-            result = self._reads[start] = (open_to_all, end)
+            result = self._reads[start] = self._joined(start, end)
         self._reads[cursor] = result
         return result
+
+    def _joined(self, start: int, end: int) -> _Stretch:
+        """The entries after ``start`` up to ``end`` that are open to all, in one piece."""
+        entries = []
+        places = {}
+        size = 0
+        for number in range(start + 1, end + 1):
+            if number in self._audience:
+                places[number] = size
+            else:
+                entry = self._data[number]
+                size += len(entry)
+                entries.append(entry)
+        return _Stretch(b"".join(entries), end, places)
 
     def _end_of_block(self, cursor: int) -> int:
         at = bisect_right(self._block_ends, cursor)

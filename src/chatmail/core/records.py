@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from chatmail.core import wire
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(Struct, frozen=True, kw_only=True, gc=False):
     """One entry of the journal before it has a number: the fields, not the bytes.
 
     ``author`` and ``reader`` are account ids: a direct message belongs to accounts, whatever they are called by
@@ -102,7 +102,7 @@ class Act(Struct, frozen=True, kw_only=True):
     text: str
 
 
-class Mail(Struct, frozen=True, kw_only=True):
+class Mail(Struct, frozen=True, kw_only=True, gc=False):
     """One direct message that waits to be emailed; ``seq`` is the number of its entry and its key."""
 
     seq: int

@@ -24,7 +24,6 @@ class Session:
     """A reader of the journal, and a writer of frames."""
 
     __slots__ = (
-        "_held",
         "account",
         "active",
         "answers",
@@ -38,6 +37,7 @@ class Session:
         "floor",
         "gone",
         "heard",
+        "held",
         "host",
         "in_flight",
         "inside",
@@ -92,7 +92,8 @@ class Session:
         """Why it was sent away, "" while it is not."""
         self.on_refusal: Callable[[Session, Refused], None] = _ignore
         """Hears of each of its frames that is refused."""
-        self._held: deque[tuple[int, Callable[[], Frame]]] = deque()
+        self.held: deque[tuple[int, Callable[[], Frame]]] = deque()
+        """Answers that wait for the store, each for a ticket."""
         self.answers: deque[tuple[int, Callable[[], Frame]]] = deque()
         """What it is owed, each once it has read up to a number; made when it goes out."""
 
@@ -102,20 +103,20 @@ class Session:
 
     def hold(self, make: Callable[[], Frame]) -> None:
         """Owe it an answer for when the store has answered what was submitted so far."""
-        self._held.append((self.ticket, make))
+        self.held.append((self.ticket, make))
 
     def settle(self, ticket: int, after: int) -> bool:
         """The store has answered everything up to this ticket; whether something waited for that and is due now."""
         some = False
-        while self._held and self._held[0][0] <= ticket:
-            self.answer(self._held.popleft()[1], after)
+        while self.held and self.held[0][0] <= ticket:
+            self.answer(self.held.popleft()[1], after)
             some = True
         return some
 
     @property
     def overfull(self) -> bool:
         """Whether so much is owed, or with the store, that it should not ask for more."""
-        return len(self.answers) + len(self._held) >= OWED_MAX or self.in_flight >= IN_FLIGHT_MAX
+        return len(self.answers) + len(self.held) >= OWED_MAX or self.in_flight >= IN_FLIGHT_MAX
 
     def take_prologue(self) -> bytes:
         """Take what comes first of the prologue: READ_MAX bytes of it at most, or one line."""
@@ -147,7 +148,7 @@ class Session:
     def farewell(self, frame: Bye, after: int) -> None:
         """Owe it a last frame, and nothing after that."""
         self.reason = frame.reason
-        self._held.clear()
+        self.held.clear()
         self.answer(lambda: frame, after)
         self.closing = True
 

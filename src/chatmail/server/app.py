@@ -5,6 +5,7 @@ The only place that knows all the parts.
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import resource
@@ -52,6 +53,10 @@ OWN_DESCRIPTORS = 56
 SPARE_DESCRIPTORS = OWN_DESCRIPTORS + UNCOUNTED
 """How many open files there can be besides those that the door counts."""
 
+GARBAGE = 10_000
+"""The collector of cycles looks for some when there are so many more objects than before, where Python's own 700 make
+it look at every batch of messages, in which there is nothing for it."""
+
 _log = logging.getLogger("chatmail")
 _answers = logging.getLogger(OPERATOR)
 
@@ -97,6 +102,8 @@ async def serve(settings: Settings) -> None:
     """
     console = Console(settings, time.time)
     end = asyncio.Event()
+    gc.freeze()  # what the start has made stays: it need not be looked through
+    gc.set_threshold(GARBAGE)
     with handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), end.set)), console.logging():
         async with running(settings) as house, asyncio.TaskGroup() as group:
             for line in _opening(settings, house):

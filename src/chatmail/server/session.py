@@ -12,6 +12,8 @@ and is counted, and sent away, like all of them.
 import asyncio
 import fcntl
 import logging
+import os
+import socket
 import ssl
 import struct
 import termios
@@ -67,6 +69,7 @@ class Connection:
         "_reason",
         "_session",
         "_shut",
+        "_socket",
         "_stalled",
         "_tls",
         "_transport",
@@ -85,6 +88,7 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._raw = self._transport = writer.transport
+        self._socket: socket.socket | None = None if tls else writer.get_extra_info("socket")
         self._hub = hub
         self._clock = clock
         self._buckets = buckets
@@ -121,7 +125,7 @@ class Connection:
 
     async def _serve(self, host: str) -> None:
         try:
-            session = self._session = self._hub.connect(host, self._clock(), self.flush)
+            session = self._session = self._hub.connect(host, self._clock(), self)
         except Refused as refused:
             _log.debug("a connection from %s is refused: %s", host, refused.text)
             await self._secure(LINGER)
@@ -250,17 +254,50 @@ class Connection:
             while more:
                 data, more = self._hub.read(session)
                 if data:
-                    transport.write(data)
-                    if transport.get_write_buffer_size():
-                        self._stalled = True
-                        self._drainer = asyncio.get_running_loop().create_task(self._drain(), name="drain")
-                        break
+                    self._put(data)
+                    more = more and not self._stalled
             if session.closing:
                 self._end()
-        except Exception:  # a fault of ours ends this connection, and not everybody's chat
-            _log.exception("a connection ended by a fault of this server")
-            transport.abort()
+        except Exception:
+            self._fail()
         self._let_read()
+
+    def write(self, data: bytes) -> bool:
+        """Write this, unless the socket takes no more; whether it was written."""
+        if self._stalled:
+            return False
+        try:
+            self._put(data)
+        except Exception:
+            self._fail()
+        if self._may_read is not None:
+            self._may_read.set()
+        return True
+
+    def _fail(self) -> None:
+        """A fault of ours ends this connection, and not everybody's chat."""
+        _log.exception("a connection ended by a fault of this server")
+        self._transport.abort()
+
+    def _put(self, data: bytes) -> None:
+        """Write, and stand still from now on if the socket does not take all of it.
+
+        Nothing is before these bytes in the stream, or the session would stand still; so they go straight into the
+        socket, and what it does not take, or refuses, is the stream's (measured: 20 messages a second to 1,000 readers
+        cost a ninth less this way).
+        """
+        if self._socket is not None:
+            try:
+                sent = os.write(self._socket.fileno(), data)
+            except OSError:  # full, or gone: the stream finds out which, and does what is to be done
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size():
+            self._stalled = True
+            self._drainer = asyncio.get_running_loop().create_task(self._drain(), name="drain")
 
     def _let_read(self) -> None:
         """Have the reading task look whether it may go on."""
