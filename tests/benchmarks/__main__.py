@@ -1,5 +1,9 @@
 """How much chatmail delivers, at what cost and how soon, beside others: ``python -m tests.benchmarks``.
 
+Eight works are measured: *crowd*, which is told of here, and those of modules of their names: *direct* messages among
+the talk, *idle* people, a *storm* of people who come, or come back, all at once, *slow* readers, *hours* of talk, and
+what the *postman* and the *start* take. ``--works`` chooses.
+
     one sender ──> server (one CPU) ──> 1, 100 or 1,000 readers (all in one process, on another CPU)
 
 *chatmail* is the server as it comes, with everything on the disk before anybody sees it; *in memory* the same with
@@ -26,13 +30,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import chatmail
-from tests.benchmarks import peers, plot, report
+from tests.benchmarks import peers, plot, report, works
 from tests.benchmarks.load import Plan
 from tests.benchmarks.report import Rounds, Workload
+from tests.benchmarks.section import Bench
 from tests.benchmarks.servers import PATIENCE, SERVERS, BenchmarkError, Kind, many_files, put_load, serving
 from tests.benchmarks.wires import TEXT_SIZE
+
+Cpus = tuple[int, int] | tuple[None, None]
+Found = dict[str, Any]
 
 READERS = (1, 100, 1_000)
 READERS_TO_PLOT = (10, 100, 1_000, 10_000)
@@ -40,9 +49,17 @@ READERS_TO_PLOT = (10, 100, 1_000, 10_000)
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="shorter phases and 3 rounds: a minute, without --peers")
+    parser.add_argument("--quick", action="store_true", help="less of everything: two minutes, without --peers")
     parser.add_argument("--peers", action="store_true", help="measure other servers, too, as far as they are installed")
-    parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds (5; quick 3)")
+    parser.add_argument(
+        "--works",
+        type=_works,
+        metavar="NAME,NAME",
+        help=f"what to measure: {', '.join(works.WORKS)} (all; with an option that only crowds have, these)",
+    )
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="how many rounds (5; quick 3, and 1 of other works than crowd)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome of every round to a file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how cost grows with the readers (SVG)")
     parser.add_argument(
@@ -51,11 +68,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--senders",
         type=_crowds,
-        default="1,10:1000,50",
         metavar="N,N",
         help="1: one sender, to each number of readers; N:M: N of M people talk; N: all of N talk (1,10:1000,50)",
     )
-    parser.add_argument("--seconds", type=float, metavar="S", help="how long each phase takes (2; quick 0.5)")
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="how long each phase of a crowd takes (2; quick 0.5)"
+    )
     parser.add_argument("--window", type=int, default=256, metavar="N", help="messages under way when saturated (256)")
     parser.add_argument("--rate", type=float, default=20, metavar="N", help="messages a second when paced (20)")
     parser.add_argument("--only", choices=[*SERVERS, *peers.PEERS], help="measure this server only")
@@ -63,10 +81,22 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server, as in its .env"
     )
     options = parser.parse_args(arguments)
+    if not options.works:
+        of_crowds = options.readers or options.senders or options.seconds or options.only or options.plot
+        options.works = [works.CROWD] if of_crowds else list(works.WORKS)
+    options.bench_rounds = options.rounds or (1 if options.quick else 5)
     options.rounds = options.rounds or (3 if options.quick else 5)
+    options.senders = options.senders or _crowds("1,10:1000,50")
     options.seconds = options.seconds or (0.5 if options.quick else 2.0)
     options.readers = options.readers or (READERS_TO_PLOT if options.plot else READERS)
     return options
+
+
+def _works(text: str) -> list[str]:
+    names = text.split(",")
+    if not set(works.WORKS).issuperset(names):
+        raise ValueError(text)
+    return names
 
 
 def _numbers(text: str) -> list[int]:
@@ -146,14 +176,9 @@ def machine(server_cpu: int | None, load_cpu: int | None) -> str:
     )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure and print; the exit status."""
-    options = _options(arguments)
-    cpus = sorted(os.sched_getaffinity(0))
-    server_cpu, load_cpu = (cpus[0], cpus[-1]) if len(cpus) > 1 else (None, None)
-    many_files()
+def _crowd(options: argparse.Namespace, found: Found, cpus: Cpus) -> list[str]:
+    """Talk to crowds, and print it; why some of the others gave no figures. Raises BenchmarkError."""
     kinds, versions = dict(SERVERS), {"chatmail": chatmail.__version__}
-    missing: dict[str, str] = {}
     with TemporaryDirectory(prefix="benchmark-") as folder:
         if options.only:
             kinds = {name: kind for name, kind in kinds.items() if name == options.only}
@@ -165,33 +190,55 @@ def main(arguments: Sequence[str]) -> int:
         for name, why in missing.items():
             print(f"without {name}: {why}", file=sys.stderr)
         if not kinds:
-            return 1
-        try:
-            rounds, failures = measure(options, kinds, server_cpu, load_cpu)
-        except BenchmarkError as error:
-            print(f"no figures: {error}", file=sys.stderr)
-            return 1
-    _tell(options, rounds, [machine(server_cpu, load_cpu), *peers.story(versions, missing)], failures)
-    if options.json or options.plot:
-        found = report.as_json(rounds)
-        facts = {"machine": machine(server_cpu, load_cpu), "versions": versions, "missing": missing}
-        facts |= {"window": options.window, "rate": options.rate, "seconds": options.seconds, "failures": failures}
-        if options.json:
-            options.json.write_text(json.dumps(facts | {"workloads": found}, indent=2) + "\n")
-        if options.plot:
-            options.plot.write_text(plot.draw(found))
-    return 1 if failures else 0
-
-
-def _tell(options: argparse.Namespace, rounds: Rounds, facts: Sequence[str], failures: Sequence[str]) -> None:
+            return []
+        rounds, failures = measure(options, kinds, *cpus)
     print(
         f"{TEXT_SIZE}-byte texts, window {options.window}, medians of {options.rounds} rounds,"
         f" phases of {options.seconds:g} s; x: how many times better chatmail is"
     )
-    for line in (*report.table(rounds, options.rate), *facts, *report.doubts(rounds)):
+    for line in (*report.table(rounds, options.rate), *peers.story(versions, missing), *report.doubts(rounds)):
         print(line)
+    found |= {"versions": versions, "missing": missing, "window": options.window, "rate": options.rate}
+    found |= {"seconds": options.seconds, "failures": failures, "workloads": report.as_json(rounds)}
+    return failures
+
+
+def _other(name: str, options: argparse.Namespace, found: Found, cpus: Cpus) -> None:
+    """Do another work, and print it. Raises BenchmarkError."""
+    settings = dict(setting.split("=", 1) for setting in options.set)
+    section = works.measure(name, Bench(options.bench_rounds, options.quick, options.peers, cpus[0], cpus[1], settings))
+    found.setdefault("works", {})[name] = section.as_json()
+    print("\n".join(section.lines()))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print; the exit status."""
+    options = _options(arguments)
+    allowed = sorted(os.sched_getaffinity(0))
+    cpus = (allowed[0], allowed[-1]) if len(allowed) > 1 else (None, None)
+    many_files()
+    found: Found = {"machine": machine(*cpus)}
+    failures: list[str] = []
+    for name in options.works:
+        try:
+            if name == works.CROWD:
+                failures += _crowd(options, found, cpus)
+            elif works.is_here(name):
+                _other(name, options, found, cpus)
+            else:
+                print(f"without {name}: no such work is here", file=sys.stderr)
+        except BenchmarkError as error:
+            failures.append(str(error))
+        sys.stdout.flush()  # others take long
+    if len(found) > 1:
+        print(found["machine"])
     for failure in failures:
         print(f"no figures: {failure}", file=sys.stderr)
+    if options.json and len(found) > 1:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    if options.plot and "workloads" in found:
+        options.plot.write_text(plot.draw(found["workloads"]))
+    return 1 if failures or len(found) == 1 else 0
 
 
 if __name__ == "__main__":

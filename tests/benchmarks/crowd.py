@@ -1,55 +1,19 @@
 """All connections of a load: who is there, who of them sends, and which of them have got something."""
 
+import errno
+import os
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tests.benchmarks.mouth import Mouth
 from tests.benchmarks.tally import LoadError
-from tests.benchmarks.wires import WIRES, Wire
+from tests.benchmarks.wires import WIRES
 
 RECEIVE = 1024 * 1024
-
-
-class Mouth:
-    """Who sends: its messages are numbered 0, 1, 2 … What the server does not take yet is kept."""
-
-    def __init__(self, sender: int, connection: socket.socket, wire: Wire, epoll: select.epoll) -> None:
-        self.said = 0
-        self.unsent = b""
-        self._sender = sender
-        self._socket = connection
-        self._wire = wire
-        self._epoll = epoll
-        self._template = wire.template(sender)
-
-    def say(self, count: int, at: int = 0) -> None:
-        """So many messages, sent at this time (in nanoseconds; 0 where it does not matter)."""
-        numbers = range(self.said, self.said + count)
-        self.said += count
-        template = self._wire.template(self._sender, at) if at else self._template
-        mentions = self._wire.mentions
-        values = numbers if mentions == 1 else (number for number in numbers for _ in range(mentions))
-        self.send((template * count) % tuple(values))
-
-    def mark(self) -> int:
-        """A message that comes to its sender as well; its number."""
-        number = self.said
-        self.said += 1
-        self.send(self._wire.mark(self._sender, number))
-        return number
-
-    def send(self, data: bytes) -> None:
-        """Send, and what does not fit as soon as it does."""
-        data = self.unsent + data
-        try:
-            size = self._socket.send(data)
-        except BlockingIOError:
-            size = 0
-        before, self.unsent = self.unsent, data[size:]
-        if bool(before) != bool(self.unsent):
-            self._epoll.modify(self._socket, select.EPOLLIN | (select.EPOLLOUT if self.unsent else 0))
 
 
 class Acknowledging:
@@ -75,38 +39,61 @@ class Crowd:
     """Connections 0, 1 … are people, the senders first; those to send, where one does not do both, follow.
 
     At most ``door`` come in at once: those who are in must be read from meanwhile, as some servers tell them who comes.
+
+    Args:
+        first: what connection 0 is called by, where there is another crowd.
     """
 
-    def __init__(self, port: int, wire: str, people: int, senders: int, door: int) -> None:
+    def __init__(self, port: int, wire: str, people: int, senders: int, door: int, *, first: int = 0) -> None:
         self.wire = WIRES[wire]
         self.mouths: list[Mouth] = []
         self.number_of: dict[int, int] = {}
         """Of each file descriptor."""
-        self.into: list[Callable[[bytearray], int]] = []
+        self.into: dict[int, Callable[[bytearray], int]] = {}
         """What receives from each connection."""
+        self.first = first
         self._port = port
-        self._people = people
+        self.people = people
         self._senders = senders
         self._door = door
-        self._sockets: list[socket.socket] = []
+        self._sockets: dict[int, socket.socket] = {}
+        self._hellos: dict[int, bytes] = {}
+        self._owing: set[Mouth] = set()
         self._epoll = select.epoll()
         self._deadline = 0.0
         self._patience = 0.0
 
     def close(self) -> None:
-        for each in self._sockets:
+        for each in self._sockets.values():
             each.close()
         self._epoll.close()
 
-    def join(self, patience: float) -> None:
-        """Connect everybody, and have everybody welcomed, those who only send last."""
+    def join(self, patience: float, *, one_is_in: Callable[[], None] = lambda: None) -> None:
+        """Connect everybody, and have everybody welcomed, those who only send last.
+
+        Args:
+            one_is_in: called when nobody but the first is there.
+        """
         self.be_patient(patience)
         extra = self._senders if self.wire.reply else 0
-        self._let_in(range(self._people))
-        self._let_in(range(self._people, self._people + extra))
-        first = self._people if extra else 0
+        self._let_in(range(1))
+        one_is_in()
+        self._let_in(range(1, self.people))
+        self._let_in(range(self.people, self.people + extra))
+        first = self.people if extra else 0
         for sender in range(self._senders):
-            self.mouths.append(Mouth(sender, self._sockets[first + sender], self.wire, self._epoll))
+            self.mouths.append(self._mouth(sender, first + sender))
+
+    def _mouth(self, sender: int, number: int) -> Mouth:
+        return Mouth(sender, self._sockets[number], self.wire, self._epoll, self._owing)
+
+    def come_back(self, number: int) -> None:
+        """Somebody who has gone, or was cut off, comes in once more, and goes on with what they say."""
+        self._let_in(range(number, number + 1))
+        if number < self._senders:
+            said = self.mouths[number].said
+            self.mouths[number] = self._mouth(number, number)
+            self.mouths[number].said = said
 
     def _let_in(self, numbers: range) -> None:
         wire = self.wire
@@ -120,7 +107,8 @@ class Crowd:
 
         while True:
             while at_the_door < self._door and (number := next(coming, None)) is not None:
-                self._connect(number)
+                extra = number >= self.people
+                self.connect(number, wire.sender_hello if extra else wire.hello(self.first + number))
                 unsettled[number] = _Newcomer()
                 at_the_door += 1
             if not unsettled:
@@ -144,37 +132,62 @@ class Crowd:
                 if newcomer.is_in and (not wire.settled or wire.settled.search(newcomer.heard)):
                     del unsettled[number]
 
-    def _connect(self, number: int) -> None:
-        connection = socket.create_connection(("127.0.0.1", self._port), timeout=self._patience)
-        self._sockets.append(connection)
-        self.into.append((Acknowledging(connection) if self.wire.waits else connection).recv_into)
-        self.number_of[connection.fileno()] = number
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.sendall(self.wire.hello(number) if number < self._people else self.wire.sender_hello)
+    def connect(self, number: int, hello: bytes) -> None:
+        """Connect without waiting for it, and have this said once the server is there."""
+        connection = socket.socket()
         connection.setblocking(False)
-        self._epoll.register(connection, select.EPOLLIN)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sockets[number] = connection
+        self.into[number] = (Acknowledging(connection) if self.wire.waits else connection).recv_into
+        self.number_of[connection.fileno()] = number
+        self._hellos[connection.fileno()] = hello
+        error = connection.connect_ex(("127.0.0.1", self._port))
+        if error not in (0, errno.EINPROGRESS):
+            raise OSError(error, os.strerror(error))
+        self._epoll.register(connection, select.EPOLLIN | select.EPOLLOUT)
+
+    def _greet(self, events: list[tuple[int, int]]) -> None:
+        """Say hello where the server is there by now."""
+        for fd, what in events:
+            if what & select.EPOLLOUT and fd in self._hellos:
+                self._epoll.modify(fd, select.EPOLLIN)
+                self._sockets[self.number_of[fd]].sendall(self._hellos.pop(fd))
+
+    def shrink(self, number: int, size: int) -> None:
+        """Have the system hold no more than so many bytes for this connection."""
+        self._sockets[number].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+    def cut(self, number: int) -> None:
+        """End a connection without a word, as when a machine is gone: the server sees a reset."""
+        connection = self._sockets.pop(number)
+        del self.into[number], self.number_of[connection.fileno()]
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
 
     def be_patient(self, seconds: float) -> None:
         """From now on, so long; then ``poll`` and ``ready`` raise LoadError."""
         self._patience = seconds
         self._deadline = time.monotonic() + seconds
 
-    def poll(self, missing: Callable[[], str], pause: float = 1.0, *, nudge: float = 0) -> list[int]:
+    def poll(self, missing: Callable[[], str], pause: float = 1.0, *, nudge: float = 0, most: int = 0) -> list[int]:
         """The file descriptors that have something; ``missing`` says what is, when that takes too long.
 
         Args:
             pause: to wait so long at most, in seconds.
             nudge: a server that may need it is nudged when it has been silent for so long.
+            most: not more than so many at once; 0: all.
         """
         if nudge and self.wire.nudge:
             pause = min(pause, nudge)
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise LoadError(f"out of patience after {self._patience:g} s: {missing()}")
-        found = [fd for fd, _ in self._epoll.poll(max(0.0, min(pause, left)), len(self._sockets))]
-        if not found and nudge and self.wire.nudge:
+        events = self._epoll.poll(max(0.0, min(pause, left)), most or max(1, len(self._sockets)))
+        if self._hellos:
+            self._greet(events)
+        if not events and nudge and self.wire.nudge:
             self._nudge()
-        return found
+        return [fd for fd, _ in events]
 
     def ready(self, missing: Callable[[], str], pause: float = 1.0, *, nudge: float = 0) -> Iterator[int]:
         """The same, as numbers; what could not be sent is tried again."""
@@ -195,21 +208,23 @@ class Crowd:
     def hung_up(self, number: int) -> LoadError:
         return LoadError(f"the server hung up on connection {number}")
 
-    def say(self, count: int) -> int:
-        """Each sender says so many; returns it."""
-        for mouth in self.mouths:
+    def send(self, number: int, data: bytes) -> None:
+        """Send a little on a connection that says nothing else."""
+        self._sockets[number].sendall(data)
+
+    def say(self, count: int, senders: int | None = None) -> None:
+        """Each sender says so many, or only the first ones do."""
+        for mouth in self.mouths[:senders]:
             mouth.say(count)
-        return count
 
     def _nudge(self) -> None:
         """Each sender says what means nothing, and what came is acknowledged."""
-        for each in self._sockets:
+        for each in self._sockets.values():
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         for mouth in self.mouths:
             mouth.send(self.wire.nudge)
 
     def flush(self) -> None:
         """Send what could not be sent before."""
-        for mouth in self.mouths:
-            if mouth.unsent:
-                mouth.send(b"")
+        for mouth in list(self._owing):
+            mouth.send(b"")

@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-from tests.benchmarks.crowd import RECEIVE, Crowd
+from tests.benchmarks.crowd import Crowd
+from tests.benchmarks.flood import Phase, Stopwatch, Talk, flood
 from tests.benchmarks.tally import LoadError, Tally, check
 
 KEEP = 128 * 1024 * 1024
 """A saturated phase ends early when so many bytes of one stream are to be read after it."""
-NUDGE, NUDGE_IN_PEACE = 0.001, 0.05
-"""A server that needs it is nudged when it has been silent for so long, in seconds: while all talk, and otherwise."""
+NUDGE_IN_PEACE = 0.05
+"""A server that needs it is nudged when it has been silent for so long while not all talk, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Phase:
-    """What one phase took. A delivery is one message at one reader; what comes back to its sender is not counted."""
-
-    messages: int
-    deliveries: int
-    seconds: float
-    server_cpu: float
-    load_cpu: float
-
-
-@dataclass(frozen=True)
 class Paced(Phase):
     """A paced phase, and its latencies in milliseconds."""
 
@@ -76,50 +66,26 @@ class Outcome:
     paced: Paced | None
 
 
-def cpu_time(pid: int) -> float:
-    """The processor time of all threads of a process, user and system, to the nanosecond: clock_getcpuclockid(3)."""
-    return time.clock_gettime((~pid << 3) | 2)
-
-
-class Stopwatch:
-    """Runs from its making; ``phase`` reads it."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._server_cpu = cpu_time(pid)
-        self._load_cpu = time.process_time()
-        self._start = time.monotonic()
-
-    def phase(self, messages: int, people: int) -> Phase:
-        return Phase(
-            messages=messages,
-            deliveries=messages * (people - 1),
-            seconds=time.monotonic() - self._start,
-            server_cpu=cpu_time(self._pid) - self._server_cpu,
-            load_cpu=time.process_time() - self._load_cpu,
-        )
-
-
-def mark(crowd: Crowd, plan: Plan, *, after: int | None = None) -> int:
+def mark(crowd: Crowd, patience: float, *, after: int | None = None) -> int:
     """One message read by everybody: a barrier. Returns its number, where the server has numbers.
 
     Args:
         after: the number of the last message; None right after the joins, where other frames may come first.
     """
-    crowd.be_patient(plan.patience)
+    crowd.be_patient(patience)
     number = crowd.mouths[0].mark()
     text = b"%03d %09d " % (0, number)
-    heard = [b""] * plan.people
-    waiting = set(range(plan.people))
+    heard = [b""] * crowd.people
+    waiting = set(range(crowd.people))
     replied = not crowd.wire.reply
 
     def missing() -> str:
-        return f"{len(waiting)} of {plan.people} have not got message {number}: {heard!r:.500}"
+        return f"{len(waiting)} of {crowd.people} have not got message {number}: {heard!r:.500}"
 
     while waiting or not replied:
         for who in crowd.ready(missing, nudge=NUDGE_IN_PEACE):
             data = crowd.receive(who)
-            if who >= plan.people:
+            if who >= crowd.people:
                 replied = True
                 continue
             stream = heard[who] + data
@@ -138,44 +104,24 @@ def mark(crowd: Crowd, plan: Plan, *, after: int | None = None) -> int:
 def saturate(crowd: Crowd, plan: Plan, last: int) -> Phase:
     """Say as much as the server takes, for a while; over when everybody has everything.
 
-    A window of messages is always under way. What the first of all has got is under way no more: that asks the same of
-    a server that gives back what one says and of one that doesn't, and of one that begins with who came last.
     ``last`` is the number of the last message before.
     """
     crowd.be_patient(plan.patience + plan.saturated)
-    mouths, number_of, into = crowd.mouths, crowd.number_of, crowd.into
-    buffer = bytearray(RECEIVE)
-    begun = [mouth.said for mouth in mouths]
+    begun = [mouth.said for mouth in crowd.mouths]
     tally = Tally(crowd.wire, plan.people, plan.senders, ordered=plan.ordered)
-    hear, senders = tally.hear, plan.senders
-    said = 0
-    # To say few at a time would make the load busy, and each sender is to say as many as the others.
-    portion = max(1, plan.window // 8 // senders) * senders
-    talking = True
+    talk = Talk(crowd, plan.senders, plan.window, lambda: tally.messages)
     watch = Stopwatch(plan.pid)
     end = time.monotonic() + plan.saturated
 
-    def missing() -> str:
-        return f"{tally.messages} of {said} messages were delivered, to some"
+    def over() -> bool:
+        talk.talking = talk.talking and time.monotonic() < end and tally.size < KEEP
+        return not talk.talking and tally.done(talk.said // plan.senders)
 
-    while talking or not tally.done(said // senders):
-        if talking and (room := plan.window - said + tally.messages) >= portion:
-            said += crowd.say(room // senders) * senders
-        for fd in crowd.poll(missing, nudge=NUDGE):
-            number = number_of[fd]
-            try:
-                size = into[number](buffer)
-            except BlockingIOError:  # ready to be written to, that is
-                continue
-            if not size:
-                raise crowd.hung_up(number)
-            hear[number](number, buffer, size)
-            if talking and (room := plan.window - said + tally.messages) >= portion:
-                said += crowd.say(room // senders) * senders
-        crowd.flush()
-        talking = talking and time.monotonic() < end and tally.size < KEEP
-    phase = watch.phase(said, plan.people)
-    spans = [range(first, mouth.said) for first, mouth in zip(begun, mouths, strict=True)]
+    flood(
+        crowd, tally.hear, talk.go_on, over, lambda: f"{tally.messages} of {talk.said} messages were delivered, to some"
+    )
+    phase = watch.phase(talk.said, plan.people)
+    spans = [range(first, mouth.said) for first, mouth in zip(begun, crowd.mouths, strict=True)]
     tally.check(spans, last)
     return phase
 
@@ -237,12 +183,12 @@ def run(plan: Plan) -> Outcome:
     crowd = Crowd(plan.port, plan.wire, plan.people, plan.senders, plan.door)
     try:
         crowd.join(plan.patience)
-        last = mark(crowd, plan)
+        last = mark(crowd, plan.patience)
         phase = saturate(crowd, plan, last)
-        last = mark(crowd, plan, after=last + phase.messages)
+        last = mark(crowd, plan.patience, after=last + phase.messages)
         paced = pace(crowd, plan, last) if plan.paced else None
         if paced:
-            mark(crowd, plan, after=last + paced.messages)
+            mark(crowd, plan.patience, after=last + paced.messages)
     finally:
         crowd.close()
     return Outcome(saturated=phase, paced=paced)

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any, NamedTuple
 
-from tests.benchmarks.load import Outcome, Paced, Phase
+from tests.benchmarks.flood import Phase
+from tests.benchmarks.load import Outcome, Paced
 
 
 class Workload(NamedTuple):

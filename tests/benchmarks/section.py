@@ -1,7 +1,7 @@
 """A work other than talking to a crowd: what was measured, with a column for each who did it, ours first."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 
 class Bench(NamedTuple):
@@ -13,6 +13,8 @@ class Bench(NamedTuple):
     """Whether others are measured, too, as far as they are installed."""
     server_cpu: int | None
     load_cpu: int | None
+    settings: Mapping[str, str] = {}
+    """Of our servers, besides what they are always given."""
 
 
 class Row(NamedTuple):
@@ -39,3 +41,11 @@ class Section(NamedTuple):
             goal = f"  goal: {row.goal}" if row.goal else ""
             lines.append(f"  {row.title:<32}" + "".join(f"{cell:>16}" for cell in cells) + goal)
         return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as it goes into a file: the figures of each column by their titles."""
+        figures = {
+            column: {row.title: row.values[place] for row in self.rows} for place, column in enumerate(self.columns)
+        }
+        goals = {row.title: row.goal for row in self.rows if row.goal}
+        return {"title": self.title, "figures": figures, "goals": goals}

@@ -17,7 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tests.benchmarks.load import Outcome, Paced, Phase, Plan
+from tests.benchmarks.flood import Phase
+from tests.benchmarks.load import Outcome, Paced, Plan
 
 HERE = Path(__file__).parent
 PATIENCE = 20.0

@@ -65,12 +65,26 @@ class Chat(Wire):
     )
     mentions = 2
     welcome = re.compile(rb'"type":"welcome"')
+    direct: re.Pattern[bytes] = re.compile(
+        rb'\{"type":"direct","seq":(?P<seq>\d+),"time":"[^"]+","from":"reader(?P<author>\d+)","to":"reader(?P<reader>\d+)"'
+        rb',"text":"%s","id":"d(?P<id>\d+)"\}\n' % TEXT_AGAIN
+    )
+    """A direct message, as its two ends get it."""
+    receipt: re.Pattern[bytes] = re.compile(
+        rb'\{"type":"receipt","id":"d(?P<id>\d+)","seq":(?P<seq>\d+),"to":"reader(?P<reader>\d+)",'
+        rb'"online":true,"mail":"(?P<mail>\w+)"(?:,"detail":"[^"]*")?\}\n'
+    )
 
     def hello(self, number: int) -> bytes:
         return b'{"type":"join","name":"reader%d","email":"reader%d@example.org","version":1}\n' % (number, number)
 
     def template(self, sender: int, time: int = 0) -> bytes:
         return b'{"type":"say","text":"%s","id":"m%%d"}\n' % (TEXT % (sender, time))
+
+    def dm(self, author: int, reader: int, number: int) -> bytes:
+        """A direct message, to send."""
+        text = TEXT % (author, 0) % number
+        return b'{"type":"dm","to":"reader%d","text":"%s","id":"d%d"}\n' % (reader, text, number)
 
 
 class Redis(Wire):
@@ -134,4 +148,5 @@ class Irc(Wire):
         return (self.template(sender) + own) % (number, number)
 
 
-WIRES: dict[str, Wire] = {"chat": Chat(), "irc": Irc(), "line": Wire(), "nats": Nats(), "redis": Redis()}
+CHAT = Chat()
+WIRES: dict[str, Wire] = {"chat": CHAT, "irc": Irc(), "line": Wire(), "nats": Nats(), "redis": Redis()}
