@@ -81,14 +81,21 @@ class MailServer:
 
     Args:
         security: "none", "starttls" (offered, not required), or "tls" from the first byte.
+        pipelining: whether it offers to take several commands at once (RFC 2920), as nearly all do.
         password: what AUTH takes, for any user; empty: no AUTH is asked for. It is offered in any case.
         port: where to listen; 0 takes any free one.
     """
 
     def __init__(
-        self, *, security: Literal["none", "starttls", "tls"] = "none", password: str = "", port: int = 0
+        self,
+        *,
+        security: Literal["none", "starttls", "tls"] = "none",
+        pipelining: bool = True,
+        password: str = "",
+        port: int = 0,
     ) -> None:
         self.security = security
+        self.pipelining = pipelining
         self.password = password
         self.port = port
         self.connections = 0
@@ -188,6 +195,8 @@ class _Handler:
     ) -> list[str]:
         session.host_name = hostname
         reply = await self._mail._come(server, "EHLO")
+        if self._mail.pipelining:
+            replies.insert(1, "250-PIPELINING")
         return replies if reply is MISSING else [reply]
 
     async def handle_AUTH(self, server: "_Session", session: Any, envelope: Any, args: list[str]) -> Any:  # noqa: N802

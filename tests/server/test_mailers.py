@@ -33,10 +33,14 @@ def mailer(mail: MailServer, password: str = "", **options: Any) -> SmtpMailer:
 
 @asynccontextmanager
 async def sending(
-    security: Literal["none", "starttls", "tls"] = "none", password: str = "", **options: Any
+    security: Literal["none", "starttls", "tls"] = "none",
+    password: str = "",
+    *,
+    pipelining: bool = True,
+    **options: Any,
 ) -> AsyncIterator[tuple[MailServer, SmtpMailer]]:
     """A mail server and a mailer for it."""
-    async with MailServer(security=security, password=password) as mail:
+    async with MailServer(security=security, pipelining=pipelining, password=password) as mail:
         smtp = mailer(mail, password, **options)
         yield mail, smtp
         await smtp.close()
@@ -49,9 +53,14 @@ async def outcome_of(command: Command, answer: Answer, **options: Any) -> Outcom
         return await smtp.send(LETTER)
 
 
+each_way = pytest.mark.parametrize("pipelining", [True, False], ids=["pipelining", "one by one"])
+"""Most servers take several commands at once, and some do not."""
+
+
+@each_way
 @pytest.mark.parametrize("security", ["none", "starttls", "tls"])
-async def test_the_very_bytes_arrive_over_every_kind_of_connection(security: Any) -> None:
-    async with sending(security) as (mail, smtp):
+async def test_the_very_bytes_arrive_over_every_kind_of_connection(security: Any, pipelining: bool) -> None:
+    async with sending(security, pipelining=pipelining) as (mail, smtp):
         outcome = await smtp.send(LETTER)
         [received] = await mail.received(1)
     assert outcome == Outcome(fate=Fate.SENT, reply="250 2.0.0 OK: queued")
@@ -97,10 +106,11 @@ async def test_a_connection_the_server_has_closed_is_made_again() -> None:
         assert mail.connections == 2
 
 
+@each_way
 @pytest.mark.parametrize("answer", [DROP, "421 4.4.2 too many mails, closing", "451 4.7.0 not again"])
-async def test_a_kept_connection_that_takes_no_more_mail_is_made_again(answer: Answer) -> None:
+async def test_a_kept_connection_that_takes_no_more_mail_is_made_again(answer: Answer, pipelining: bool) -> None:
     """Nothing was sent yet, so it is no failure of the letter."""
-    async with sending() as (mail, smtp):
+    async with sending(pipelining=pipelining) as (mail, smtp):
         await smtp.send(LETTER)
         mail.answer("MAIL", answer)
         assert (await smtp.send(LETTER)).fate is Fate.SENT
@@ -132,6 +142,7 @@ async def test_after_close_it_can_send_again() -> None:
         assert (await smtp.send(LETTER)).fate is Fate.SENT
 
 
+@each_way
 @pytest.mark.parametrize(
     ("command", "answer", "detail"),
     [
@@ -142,12 +153,13 @@ async def test_after_close_it_can_send_again() -> None:
         ("MAIL", "552 5.3.4 too big", "the mail server refused it for good (5.3.4)"),
     ],
 )
-async def test_refused_for_good(command: Command, answer: str, detail: str) -> None:
-    outcome = await outcome_of(command, answer)
+async def test_refused_for_good(command: Command, answer: str, detail: str, pipelining: bool) -> None:
+    outcome = await outcome_of(command, answer, pipelining=pipelining)
     assert (outcome.fate, outcome.detail) == (Fate.FAILED, detail)
     assert outcome.reply.startswith(answer[:3])
 
 
+@each_way
 @pytest.mark.parametrize(
     ("command", "answer", "detail"),
     [
@@ -166,17 +178,18 @@ async def test_refused_for_good(command: Command, answer: str, detail: str) -> N
         *((command, DROP, "") for command in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA")),
     ],
 )
-async def test_refused_for_now(command: Command, answer: Answer, detail: str) -> None:
+async def test_refused_for_now(command: Command, answer: Answer, detail: str, pipelining: bool) -> None:
     """Another try may mend it: a 4xx, a lost connection (also after the final dot), or the operator."""
-    outcome = await outcome_of(command, answer)
+    outcome = await outcome_of(command, answer, pipelining=pipelining)
     assert outcome.fate is Fate.LATER
     assert outcome.detail.startswith(detail or "the ")
     assert outcome.reply
 
 
+@each_way
 @pytest.mark.parametrize("command", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA"])
-async def test_a_server_that_hangs_is_left_at_the_deadline(command: Command) -> None:
-    async with sending(deadline=0.1) as (mail, smtp):
+async def test_a_server_that_hangs_is_left_at_the_deadline(command: Command, pipelining: bool) -> None:
+    async with sending(deadline=0.1, pipelining=pipelining) as (mail, smtp):
         mail.answer(command, HANG)
         outcome = await smtp.send(LETTER)
         await mail.idle()

@@ -24,6 +24,7 @@ from aiosmtplib.errors import (
     SMTPConnectError,
     SMTPDataError,
     SMTPException,
+    SMTPHeloError,
     SMTPRecipientRefused,
     SMTPResponseException,
     SMTPSenderRefused,
@@ -33,6 +34,7 @@ from aiosmtplib.errors import (
 from chatmail.core.records import Fate, Letter, Outcome
 from chatmail.files import write_private
 from chatmail.server.settings import Smtp
+from chatmail.server.transaction import Transactions
 
 DEADLINE = 60.0
 """The whole of one send, from the name lookup to the last reply, in seconds."""
@@ -90,6 +92,7 @@ class SmtpMailer:
         self._idle = idle
         self._tls_context = tls_context
         self._connection: aiosmtplib.SMTP | None = None
+        self._transactions: Transactions | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
 
@@ -117,38 +120,37 @@ class SmtpMailer:
 
     async def _transact(self, letter: Letter) -> str:
         """One mail transaction (RFC 5321, 3.3); the server's last reply."""
-        connection = await self._reuse() or await self._begin()
-        await connection.rcpt(letter.address)
-        code, text = await connection.data(letter.content)
-        return f"{code} {text}"
+        transactions = await self._reuse(letter) or await self._begin(letter)
+        return await transactions.finish(letter.content)
 
-    async def _reuse(self) -> aiosmtplib.SMTP | None:
+    async def _reuse(self, letter: Letter) -> Transactions | None:
         """The connection there is, if the server still takes a mail over it; nothing is lost if it does not."""
-        if self._connection is None:
+        if self._transactions is None:
             return None
         try:
-            await self._connection.mail(self._sender)
+            await self._transactions.begin(self._sender, letter.address)
         except (SMTPException, ConnectionError):
             self._drop()
-        return self._connection
+        return self._transactions
 
-    async def _begin(self) -> aiosmtplib.SMTP:
+    async def _begin(self, letter: Letter) -> Transactions:
         """A new connection, safe and logged in as it should be, that has taken our address as the sender."""
         self._connection = connection = connection_to(self._smtp, self._sender, self._password, self._tls_context)
         await connection.connect()
-        await connection.mail(self._sender)
-        return connection
+        self._transactions = transactions = await transactions_over(connection)
+        await transactions.begin(self._sender, letter.address)
+        return transactions
 
     def _hang_up(self) -> None:
         """Take leave of a server that waits for our next command."""
-        if self._connection and self._connection.protocol and self._connection.is_connected:
-            self._connection.protocol.write(b"QUIT\r\n")
+        if self._transactions:
+            self._transactions.quit()
         self._drop()
 
     def _drop(self) -> None:
         if self._expiry:
             self._expiry.cancel()
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._transactions = self._connection, None, None
         if connection:
             connection.close()
 
@@ -194,6 +196,20 @@ def connection_to(smtp: Smtp, sender: str, password: str, tls_context: ssl.SSLCo
         local_hostname=_local_hostname(),
         timeout=None,
     )
+
+
+async def transactions_over(connection: aiosmtplib.SMTP) -> Transactions:
+    """Mail transactions over a connection that is made, with a server that has told what it offers."""
+    if connection.is_ehlo_or_helo_needed:
+        try:
+            await connection.ehlo()
+        except SMTPHeloError:
+            if not connection.is_connected:
+                raise
+            await connection.helo()
+    if not isinstance(connection.transport, asyncio.Transport):
+        raise SMTPServerDisconnected("the connection was lost")
+    return Transactions(connection.transport, pipelining=connection.supports_extension("pipelining"))
 
 
 def outbox_name(letter: Letter) -> str:
