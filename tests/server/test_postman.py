@@ -2,26 +2,31 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.policy import SMTP as POLICY
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from chatmail.core.limits import Limits
+from chatmail.core.records import Change, Letter, Stored
 from chatmail.core.wire import Challenge, Direct, Dm, Join, Joined, Leave, Message, Receipt, Say, Verify, Welcome
-from chatmail.server.app import House, running
+from chatmail.server.app import SMTP_CONNECTIONS, House, running
+from chatmail.server.postman import BATCH
 from chatmail.server.settings import Settings
+from chatmail.server.stores import Store
 from chatmail.server.stores.database import MEMORY
+from chatmail.server.stores.sqlite import SqliteStore
 from tests.peer import Peer, peers
 from tests.server.mailserver import DROP, HANG, MailServer
 
 
 @asynccontextmanager
 async def house(
-    port: int, tmp_path: Path, limits: Limits | None = None, database: str = MEMORY
+    port: int, tmp_path: Path, limits: Limits | None = None, database: str = MEMORY, store: Store | None = None
 ) -> AsyncIterator[House]:
     settings = Settings(
         chat_port=0,
@@ -32,7 +37,7 @@ async def house(
         outbox=tmp_path / "outbox",
         rate=None,
     )
-    async with running(settings, limits or Limits()) as running_house:
+    async with running(settings, limits or Limits(), store=store) as running_house:
         yield running_house
 
 
@@ -202,3 +207,85 @@ async def test_a_failure_is_told_at_the_next_welcome_even_after_a_restart(tmp_pa
             john = await Peer.joined(h.port, "John")
             assert not any(isinstance(frame, Receipt) for frame in john.frames)
             await john.close()
+
+
+class Watched(SqliteStore):
+    """A store that tells which letters were frozen with each commit, and that none of them had been sent by then."""
+
+    def __init__(self, mail: MailServer) -> None:
+        super().__init__(MEMORY, 30)
+        self.mail = mail
+        self.frozen: list[list[str]] = []
+
+    async def commit(self, batch: Sequence[Change]) -> list[Stored]:
+        letters = [row for change in batch for row in change.rows if isinstance(row, Letter) and row.content]
+        assert not {letter.address for letter in letters} & {one.to[0] for one in self.mail.mails}
+        if letters:
+            self.frozen.append([letter.address for letter in letters])
+        return await super().commit(batch)
+
+
+@asynccontextmanager
+async def crowded(mail: MailServer, tmp_path: Path, count: int) -> AsyncIterator[tuple[Peer, Watched]]:
+    """John, who may write to so many people, reader0 and so on, who are not there."""
+    store = Watched(mail)
+    async with house(mail.port, tmp_path, store=store) as h:
+        for number in range(count):
+            await (await Peer.joined(h.port, f"reader{number}")).close()
+        async with peers(h.port, "John") as (john,):
+            yield john, store
+
+
+def everybody(count: int) -> list[str]:
+    return sorted(f"reader{number}@example.org" for number in range(count))
+
+
+def to_all(count: int) -> list[Dm]:
+    return [Dm(to=f"reader{number}", text="lunch?", id=str(number)) for number in range(count)]
+
+
+def addresses(mail: MailServer) -> list[str]:
+    return sorted(address for one in mail.mails for address in one.to)
+
+
+async def test_letters_to_many_are_frozen_together_and_all_before_they_are_sent(tmp_path: Path) -> None:
+    async with MailServer() as mail, crowded(mail, tmp_path, BATCH) as (john, store):
+        await john.send(*to_all(BATCH))
+        await mail.received(BATCH)
+        assert addresses(mail) == everybody(BATCH)
+        assert sorted(chain.from_iterable(store.frozen)) == everybody(BATCH), "each once"
+        assert len(store.frozen) <= BATCH // 2
+
+
+async def test_of_more_than_one_batch_every_letter_goes_out_once(tmp_path: Path) -> None:
+    count = 4 * BATCH + 1
+    async with MailServer() as mail, crowded(mail, tmp_path, count) as (john, store):
+        await john.send(*to_all(count))
+        for _ in range(count):
+            await john.expect(Receipt, mail="sent")
+        assert addresses(mail) == everybody(count)
+        assert max(map(len, store.frozen)) <= SMTP_CONNECTIONS * BATCH
+
+
+async def test_what_is_frozen_goes_out_over_the_other_connections_when_one_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatmail.server.app.MAIL_TIME", 0.05)
+    async with MailServer() as mail:
+        mail.answer("DATA", HANG)
+        async with crowded(mail, tmp_path, BATCH) as (john, _):
+            await john.send(*to_all(BATCH))
+            await mail.received(BATCH - 1)
+            assert len(set(addresses(mail))) == BATCH - 1
+
+
+async def test_what_waits_for_a_connection_goes_out_before_the_end(tmp_path: Path) -> None:
+    async with MailServer() as mail:
+        async with crowded(mail, tmp_path, BATCH) as (john, _):
+            gates = [asyncio.Event() for _ in range(SMTP_CONNECTIONS)]
+            mail.answer("DATA", *gates)
+            await john.send(*to_all(BATCH))
+            await mail.reached("DATA", SMTP_CONNECTIONS)
+            for gate in gates:
+                gate.set()
+        assert addresses(mail) == everybody(BATCH)

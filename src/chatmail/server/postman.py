@@ -1,15 +1,23 @@
 """The postman: takes what the mailroom has due, composes it, sends it and reports back.
 
 Nobody ever waits for it: a direct message is said once it is stored, and its mail goes out whenever that may be. A
-few workers share the work, each with one connection to the mail server.
+few workers share the work, each with one connection to the mail server. Where no letter is ready to be sent, a worker
+makes some, while the others send:
+
+    mailroom ──take──> drafts ──compose, freeze (one commit)──> ready ──> a worker's mailer ──> outcome
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from chatmail.core.mailroom import Mailroom
 from chatmail.core.records import Draft, Letter
 from chatmail.server.mailers import Mailer
+
+BATCH = 8
+"""So many letters at most a worker has stored with one commit. The more, the fewer commits; but what waits for a
+connection then gathers no further messages, and nobody can drop it."""
 
 
 class Postman:
@@ -28,6 +36,7 @@ class Postman:
         self._compose = compose
         self._clock = clock
         self._due = asyncio.Event()
+        self._ready: deque[Letter] = deque()  # taken and stored, to be sent
         self._busy = 0
         self._rest = asyncio.Event()
 
@@ -49,7 +58,7 @@ class Postman:
         """Return once nothing is due and nobody is sending."""
         while True:
             due = mailroom.digest.due()
-            if not self._busy and (due is None or due > self._clock()):
+            if not self._busy and not self._ready and (due is None or due > self._clock()):
                 return
             self._rest.clear()
             await self._rest.wait()
@@ -57,18 +66,30 @@ class Postman:
     async def _work(self, mailer: Mailer, mailroom: Mailroom) -> None:
         while True:
             self._due.clear()
-            job = mailroom.take(self._clock())
-            if job is None:
+            drafts = self._take(mailroom)
+            if not drafts and not self._ready:
                 self._rest.set()
                 await self._wait(mailroom.digest.due())
                 continue
             self._busy += 1
             try:
-                letter = job if isinstance(job, Letter) else await self._freeze(job, mailroom)
-                if letter is not None:
+                if drafts:
+                    await self._freeze(drafts, mailroom)
+                else:
+                    letter = self._ready.popleft()
                     mailroom.outcome(letter, await mailer.send(letter), self._clock())
             finally:
                 self._busy -= 1
+
+    def _take(self, mailroom: Mailroom) -> list[Draft]:
+        """Drafts to freeze, as long as there is no letter to send."""
+        drafts: list[Draft] = []
+        while not self._ready and len(drafts) < BATCH and (job := mailroom.take(self._clock())) is not None:
+            if isinstance(job, Draft):
+                drafts.append(job)
+            else:
+                self._ready.append(job)
+        return drafts
 
     async def _wait(self, due: float | None) -> None:
         """Until the time has come, or something new is there."""
@@ -78,9 +99,15 @@ class Postman:
         except TimeoutError:
             pass
 
-    async def _freeze(self, draft: Draft, mailroom: Mailroom) -> Letter | None:
-        """Compose a letter and have it stored before anything is sent; None when that did not work out."""
-        letter = self._compose(draft)
-        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        mailroom.freeze(draft, letter, stored.set_result, self._clock())
-        return letter if await stored else None
+    async def _freeze(self, drafts: Sequence[Draft], mailroom: Mailroom) -> None:
+        """Compose letters and have them stored with one commit, before any is sent; those that are stored get ready."""
+        freezing: list[tuple[Letter, asyncio.Future[bool]]] = []
+        for draft in drafts:
+            letter = self._compose(draft)
+            stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            mailroom.freeze(draft, letter, stored.set_result, self._clock())
+            freezing.append((letter, stored))
+        for letter, stored in freezing:
+            if await stored:
+                self._ready.append(letter)
+        self.wake()
