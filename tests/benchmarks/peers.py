@@ -98,7 +98,7 @@ def find(folder: Path, names: Iterable[str]) -> tuple[dict[str, Kind], dict[str,
     missing: dict[str, str] = {}
     for name in names:
         kind = PEERS[name]
-        program = compiled(folder) if name == "relay" else _which(kind.command[0])
+        program = compiled(folder) if name == "relay" else which(kind.command[0])
         if program is None:
             missing[name] = "no C compiler here" if name == "relay" else f"{kind.command[0]} is not installed"
             continue
@@ -111,7 +111,7 @@ def find(folder: Path, names: Iterable[str]) -> tuple[dict[str, Kind], dict[str,
 
 def compiled(folder: Path) -> str | None:
     """The relay, or None without a compiler."""
-    compiler = next(filter(None, map(_which, COMPILERS)), None)
+    compiler = next(filter(None, map(which, COMPILERS)), None)
     if compiler is None:
         return None
     program = folder / "relay"
@@ -120,7 +120,7 @@ def compiled(folder: Path) -> str | None:
     return str(program)
 
 
-def _which(program: str) -> str | None:
+def which(program: str) -> str | None:
     """Servers often are where only the system's own path leads."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"))
     return shutil.which(program, path=path)
