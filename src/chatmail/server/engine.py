@@ -7,11 +7,13 @@ tick of the event loop whatever is ready. Both sleep until the hub calls ``wake`
 import asyncio
 import logging
 from collections.abc import Callable
+from time import perf_counter
 
 from chatmail.core.hub import Hub
 from chatmail.core.records import Earlier, Lookup
 from chatmail.server.stores import Store, StoreError
 
+WORTH = 0.0001
 PAUSE = 0.5
 """After a batch that could not be stored, seconds until the next is tried."""
 TIDY = 60.0
@@ -35,6 +37,9 @@ class Engine:
         self._ready = asyncio.Event()
         self._rested = asyncio.Event()
         self._refusing = False
+        self._gathering = False
+        self._since: float | None = None
+        self._took = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
 
@@ -78,10 +83,30 @@ class Engine:
                 await asyncio.sleep(PAUSE)
             else:
                 stored = zip(changes, results, strict=True)
-                if any((change.entry or change.rows) and not isinstance(result, Earlier) for change, result in stored):
+                if self._refusing and any(
+                    (change.entry or change.rows) and not isinstance(result, Earlier) for change, result in stored
+                ):
                     self._trouble("")
+                self._gathering = True
                 hub.committed(batch, results)
-                hub.flush()
+                if not await self._is_more_coming(hub):
+                    self._gathering = False
+                    self._since = None
+                    start = perf_counter()
+                    hub.flush()
+                    self._took = perf_counter() - start
+
+    async def _is_more_coming(self, hub: Hub) -> bool:
+        if self._took < WORTH:
+            return False
+        now = perf_counter()
+        if self._since is None:
+            self._since = now
+        elif now - self._since > self._took:
+            return False
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return bool(hub._queue)
 
     def _trouble(self, why: str) -> None:
         """Tell the operator when storing begins to fail, and when it works again; never twice."""
@@ -107,7 +132,8 @@ class Engine:
             for lookup in lookups:
                 group.create_task(self._look_up(hub, lookup), name="lookup")
             self._keep_time(hub)
-            hub.flush()
+            if not self._gathering:
+                hub.flush()
 
     async def _look_up(self, hub: Hub, lookup: Lookup) -> None:
         try:
