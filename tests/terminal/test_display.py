@@ -12,6 +12,9 @@ from chatmail.terminal.display import BATCH, Display
 from chatmail.terminal.text import Line
 from tests.terminal.screen import Terminal, at_terminal
 
+ASKS_WHERE = "\x1b[6n"
+"""Is written once after lines, to find out where the prompt is now."""
+
 
 @asynccontextmanager
 async def prompting(display: Display) -> AsyncIterator[tuple[Terminal, list[str]]]:
@@ -51,6 +54,21 @@ async def test_a_burst_loses_and_disorders_nothing_and_leaves_the_line_that_is_t
         assert shown == list(range(3 * BATCH))
         terminal.type("\r")
         await terminal.until(lambda: typed == ["half a line"])
+
+
+async def test_what_comes_soon_after_a_line_is_written_later_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many lines a second come in, keys find the prompt in its place."""
+    monkeypatch.setattr("chatmail.terminal.display.FRAME", 3_600)
+    display = Display({})
+    async with prompting(display) as (terminal, _):
+        display.show([("", "alone")])
+        await terminal.shows("alone\n>")
+        for number in range(1, 21):
+            display.show([("", f"number {number}")])
+            terminal.type("x")
+            await terminal.shows(f"alone\n> {'x' * number}")
+        assert terminal.raw.count(ASKS_WHERE) == 2  # at the beginning, and after the line
+    assert "number 19\nnumber 20" in terminal.text
 
 
 async def test_the_terminal_never_gets_its_echo_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,8 @@ class View:
         display: where lines go.
         timeline: what we know.
         shown: is told of each entry, once it is there to be seen.
-        changed: is called after anything that may change what stands around the input line.
+        changed: is called after anything that may change what stands around the input line, but shows nothing above
+            it: with what is shown there, the display draws all of it again anyway.
     """
 
     def __init__(
@@ -85,7 +86,8 @@ class View:
         due = self._reading.due
         wait = None if due is None else max(0.0, (due - _now()).total_seconds())
         self._timer = None if wait is None else asyncio.get_running_loop().call_later(wait, self._tick)
-        self._changed()
+        if not rows:
+            self._changed()
 
     def _is_shown(self, row: Row) -> None:
         if row.seq:

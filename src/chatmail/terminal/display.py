@@ -3,8 +3,9 @@
     show(line) ──> queue ──┬── no prompt there: written at once
                            └── prompt there: one task takes it away, writes all that waits by then, and draws it again
 
-Drawing the prompt costs a round trip to the terminal, so what comes in meanwhile is written together. There is one
-queue, whoever empties it: lines keep their order.
+Drawing the prompt costs a round trip to the terminal, and more time than many lines do. So a line that comes alone is
+written at once, and what comes within a ``FRAME`` after it together: nobody reads faster, and keys find the processor
+free. There is one queue, whoever empties it: lines keep their order.
 """
 
 import asyncio
@@ -33,6 +34,10 @@ NOTICE_MAX = 100
 """Longest notice on the desktop, in characters."""
 BATCH = 500
 """So many lines are written at once at most, so that keys are not kept waiting."""
+
+
+FRAME = 0.03
+"""Lines are written above the prompt no more often than once in so many seconds."""
 
 
 class _Waiting(Struct, frozen=True):
@@ -172,7 +177,7 @@ class Display:
                     if not app.is_done and not app.key_processor.input_queue:
                         app.renderer.request_absolute_cursor_position()
                     app.invalidate()
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(FRAME)
                 else:
                     self._write()
         except OSError:
