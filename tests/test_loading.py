@@ -1,0 +1,31 @@
+"""What a start does not need is not loaded for it: a module here costs each start, on any machine."""
+
+import subprocess
+import sys
+
+import pytest
+
+SERVER = "import chatmail.server.app"
+CLIENT = "import chatmail.client.app"
+PROMPT = f"{CLIENT}, chatmail.client.ask, chatmail.client.prompt, chatmail.terminal.history"
+"""All that a client loads for its first question, and for the chat after it."""
+
+RARE = {"cryptography", "emoji", "http", "multiprocessing", "pygments", "unittest", "urllib.request", "pydoc"}
+"""For a certificate of one's own, or the first Tab after a colon; the rest for nothing at all."""
+
+
+@pytest.mark.parametrize(
+    ("imports", "unwanted"),
+    [
+        (SERVER, RARE | {"chatmail.client"}),
+        (PROMPT, RARE | {"aiosmtplib", "chatmail.server", "dotenv", "email", "json", "sqlite3"}),
+        # Without a terminal, nothing is drawn: a script starts in half the time.
+        (CLIENT, RARE | {"aiosmtplib", "chatmail.server", "dotenv", "email", "json", "prompt_toolkit", "sqlite3"}),
+    ],
+    ids=["server", "client", "client without a terminal"],
+)
+def test_a_start_loads_nothing_that_it_does_not_need(imports: str, unwanted: set[str]) -> None:
+    program = f"{imports}\nimport sys\nprint(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout.split()
+    assert imports.split()[1].rstrip(",") in loaded
+    assert not unwanted & set(loaded)
