@@ -61,7 +61,7 @@ def _round(bench: Bench, seed: int, letters: str, rate: float) -> list[float]:
     name, typist = "chatmail", Random(seed)
     with serving(name, SERVERS[name], {}, bench.server_cpu) as server:
         port = server.port()
-        with programs.joined(port, bench.server_cpu) as (terminal, _):
+        with programs.joined(port, None) as (terminal, _):  # where there is room, as on anybody's machine
             terminal.until(lambda: " here" in terminal.screen[-1], "its toolbar")
             with _talking(port, rate, bench.load_cpu) as others:
                 began = time.monotonic()

@@ -1,10 +1,11 @@
 """How soon the programs are there, and how soon a key is on the screen: as installed, in real terminals.
 
 A start is the time from exec to what a person waits for: the prompt, the question or the input line on the screen. The
-server starts in an empty folder, and with a database that has seen 10,000 messages and 1,000 people; the client comes
-into that house, and draws its history as well. How keys are measured stands in ``keys``.
+server starts in an empty folder, there without a terminal as well, and with a database that has seen 10,000 messages
+and 1,000 people; the client comes into that house, and draws its history as well. ``keys`` tells how keys are measured.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,10 @@ def _starts(lived: Path, cpu: int | None) -> Iterator[tuple[str, float]]:
             with programs.server(folder, cpu) as terminal:
                 yield f"{what}: it listens", _until(terminal, lambda on: any("listens on" in row for row in on.screen))
                 yield f"{what}: its prompt", _until(terminal, lambda on: on.cursor_line == programs.PROMPT)
+    began = time.monotonic()
+    with serving("chatmail", SERVERS["chatmail"], {}, cpu) as server:
+        server.port()
+        yield "server, no terminal: it listens", time.monotonic() - began
     with programs.client(cpu) as terminal:
         yield "client: its first question", _until(terminal, lambda on: on.cursor_line == programs.QUESTION)
     kind = SERVERS["chatmail"]

@@ -33,7 +33,7 @@ def test_the_smallest_measurement_gives_every_figure(monkeypatch: pytest.MonkeyP
     assert all(value is not None and 0 < value < 10_000 for value in found.values())
     assert [title for title in found if title.endswith(": worst")] == ["key, idle: worst", "key, 200 a second: worst"]
     assert list(found)[:2] == ["new server: it listens", "new server: its prompt"]
-    assert len(found) == 12
+    assert len(found) == 13
     assert all(row.goal for row in section.rows)
     assert max(map(len, section.lines())) <= 120
 

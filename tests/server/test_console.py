@@ -21,10 +21,11 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from chatmail.core.wire import Say
 from chatmail.server.console import Console
-from chatmail.server.faces import WAITING_MAX, Face, Pipe, Terminal, Writer
+from chatmail.server.faces import WAITING_MAX, Face, Pipe, Writer
 from chatmail.server.lines import moment
 from chatmail.server.log import OPERATOR
 from chatmail.server.settings import Settings, SettingsError
+from chatmail.server.terminal import Terminal
 from tests.server.house import NOW, House
 
 PATIENCE = 10.0

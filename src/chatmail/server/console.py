@@ -13,14 +13,12 @@ from functools import partial
 from logging import WARNING, Handler, LogRecord, getLogger
 from typing import TextIO
 
-from prompt_toolkit.utils import is_dumb_terminal
-
 from chatmail.core.operator import Operator
 from chatmail.core.pace import STEP
 from chatmail.files import state_folder
 from chatmail.server.command import Machine
 from chatmail.server.desk import Desk
-from chatmail.server.faces import Face, Pipe, Terminal
+from chatmail.server.faces import Face, Pipe
 from chatmail.server.lines import BLOCKS, Line
 from chatmail.server.log import Level, LogFile, Shown, as_object, line_of, lines_of, object_of
 from chatmail.server.machine import disk_space, peak_memory, resident_memory
@@ -141,12 +139,20 @@ def _find_face(as_object: Callable[[str], str] | None) -> Face:
     source, target = _descriptor(sys.stdin), _descriptor(sys.stdout)
     if source is not None and os.isatty(source) and not _in_foreground(source):
         source = None  # reading it would stop the process
-    if source is not None and target is not None and os.isatty(source) and os.isatty(target) and not is_dumb_terminal():
+    if source is not None and target is not None and os.isatty(source) and os.isatty(target) and not _is_dumb():
+        # With it comes prompt-toolkit: without a terminal, a third of the time to start and 6 MiB.
+        from chatmail.server.terminal import Terminal
+
         folder = state_folder()
         return Terminal(folder and folder / "operator-history")
     if as_object is not None:
         return Pipe(source, target, lament=as_object)  # JSON is UTF-8 (RFC 8259, section 8.1)
     return Pipe(source, target, getattr(sys.stdout, "encoding", None) or "utf-8")
+
+
+def _is_dumb() -> bool:
+    """Whether nothing can be drawn at the terminal, as prompt-toolkit sees it."""
+    return os.environ.get("TERM", "").lower() in {"dumb", "unknown"}
 
 
 def _descriptor(stream: TextIO | None) -> int | None:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from math import ceil
 
 from msgspec import Struct
-from prompt_toolkit.utils import get_cwidth
 
 from chatmail.terminal.spans import DAY, HOUR, MINUTE
 from chatmail.terminal.text import harmless
@@ -47,7 +46,7 @@ def table(*lines: Sequence[str], columns: int | None = None) -> list[str]:
         return []
     last = len(lines[0]) - 1
     cells = [[harmless(text) if at == last else clip(text) for at, text in enumerate(line)] for line in lines]
-    widths = [max(map(get_cwidth, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(_cells, column)) for column in zip(*cells, strict=True)]
     if columns is not None:
         widths = _fit(widths, columns - 2 * last)
     return ["  ".join(map(_cell, line, widths)).rstrip() for line in cells]
@@ -61,13 +60,20 @@ def _fit(widths: list[int], room: int) -> list[int]:
     return [min(width, limit) for width in widths]
 
 
+def _cells(text: str) -> int:
+    """How many cells a text takes."""
+    from prompt_toolkit.utils import get_cwidth  # as in ``console``: who has no terminal may never see a table
+
+    return get_cwidth(text)
+
+
 def _cell(text: str, width: int) -> str:
     """A harmless text in so many cells, cut where it is wider."""
-    if get_cwidth(text) > width:
-        while get_cwidth(text) >= width:
+    if _cells(text) > width:
+        while _cells(text) >= width:
             text = text[:-1]
         text += "…"
-    return text + " " * (width - get_cwidth(text))
+    return text + " " * (width - _cells(text))
 
 
 def bars(values: Sequence[float], *, blocks: bool) -> str:
