@@ -228,7 +228,6 @@ class TestExpiry:
         newcomer = house.peer()
         newcomer.join("Ada")
         assert talk(newcomer.frames()) == ["new"]
-        assert len(house.hub.ids) == 1
         house.hub.expire(0)
         assert house.hub.journal.first == 4
 
@@ -409,10 +408,7 @@ class TestIds:
         house, mary, john = pair()
         john.send(Say(text="one", id="1"), Say(text="one", id="1"))
         house.refuse(FULL)
-        first, second = john.frames()
-        assert first == Error(code=Code.UNAVAILABLE, text=FULL, id="1")
-        again = "the first one of this id was not stored; send it again"
-        assert second == Error(code=Code.UNAVAILABLE, text=again, id="1")
+        assert john.frames() == 2 * [Error(code=Code.UNAVAILABLE, text=FULL, id="1")]
         assert talk(john.ask(Say(text="another", id="1"))) == ["another"]
 
     def test_a_line_sent_by_the_terminal_that_was_taken_over_is_not_said_twice_nor_refused(self) -> None:
@@ -456,7 +452,6 @@ class TestIds:
         house, mary, john = pair(Limits(entries_max=2))
         john.ask(Say(text="one", id="1"), Dm(to="Mary", text="one", id="2"), Say(text="two"), Say(text="three"))
         mary.frames()
-        assert len(house.hub.ids) == 0
         again = john.ask(Say(text="one", id="1"), Dm(to="Mary", text="one", id="2"), Say(text="new", id="3"))
         assert again[1:] == [Ack(id="1", seq=3), Ack(id="2", seq=4)]
         assert talk(again[:1]) == talk(mary.frames()) == ["new"]
@@ -467,7 +462,6 @@ class TestIds:
             (Code.BAD_FRAME, "1", "id"),
             (Code.BAD_FRAME, "2", "id"),
         ]
-        assert len(house.hub.ids) == 1
         assert house.hub.mailroom.digest.size() == 1, "the room that was kept for the second mail is free again"
 
     def test_only_what_somebody_said_was_said_before(self) -> None:

@@ -144,6 +144,30 @@ class TestDm:
         john.ask(Dm(to="Mary", text="one", id="1"))
         assert john.ask(Dm(to="Mary", text="one", id="1")) == [Ack(id="1", seq=3)]
 
+    def test_and_another_one_is_told_what_is_wrong(self) -> None:
+        house, mary, john = pair(Limits(mails_waiting=1))
+        john.ask(Dm(to="Mary", text="one", id="1"))
+        (another, new, last) = john.ask(
+            Dm(to="Mary", text="two", id="1"), Dm(to="Mary", text="two", id="2"), Dm(to="Mary", text="three")
+        )
+        assert isinstance(another, Error)
+        assert isinstance(new, Error)
+        assert isinstance(last, Error)
+        assert (another.code, another.id, another.field) == (Code.BAD_FRAME, "1", "id")
+        assert [(new.code, new.id), last.code] == [(Code.TOO_FAST, "2"), Code.TOO_FAST]
+
+    def test_nor_is_it_when_the_store_can_not_say(self) -> None:
+        house, mary, john = pair(Limits(mails_waiting=1))
+        john.ask(Dm(to="Mary", text="one", id="1"))
+        house.slow_lookups = True
+        john.ask(Dm(to="Mary", text="one", id="1"), Say(text="two"))
+        (lookup,) = house.hub.lookups
+        lookup.failed("the disk is broken")
+        house.hub.lookups.clear()
+        told = john.ask()
+        assert told[0] == Error(code=Code.UNAVAILABLE, text="the disk is broken", id="1")
+        assert [getattr(frame, "text", "") for frame in told[1:]] == ["two"]
+
 
 class TestChoices:
     def test_notify_is_acknowledged_and_kept(self) -> None:

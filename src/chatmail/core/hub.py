@@ -27,7 +27,6 @@ from chatmail.core.bans import Bans
 from chatmail.core.door import Door
 from chatmail.core.fanout import FanOut, Outlet
 from chatmail.core.hosts import host_of
-from chatmail.core.ids import Ids
 from chatmail.core.journal import Journal, Lagged
 from chatmail.core.limits import Limits
 from chatmail.core.mailroom import Mailroom
@@ -84,7 +83,6 @@ class Hub:
         self.bans = Bans(snapshot.bans)
         self.door = Door(self.accounts, self.bans, limits, random)
         self.roster = Roster(self)
-        self.ids = Ids()
         self.code_letter = code_letter
         self.sessions: set[Session] = set()
         self.journal = Journal(
@@ -215,13 +213,11 @@ class Hub:
     # The store.
 
     def submit(self, change: Change, session: Session | None = None) -> None:
-        """Have a change stored; what it does is done in ``committed``. An id is taken from now on."""
+        """Have a change stored; what it does is done in ``committed``."""
         if change.must:
             self._musts.append(change)
             self._wake()
             return
-        if change.entry is not None:
-            self.ids.reserve(change.entry)
         self._queue.append((change, session))
         self._submitted += 1
         if session is not None:
@@ -244,7 +240,6 @@ class Hub:
                 self._apply(change, stored)
             self._settle(change, session)
         self.roster.make_known()
-        self.ids.expire(self.journal.first)
         self._wake()
 
     def _apply(self, change: Change, number: int | None) -> None:
@@ -260,21 +255,19 @@ class Hub:
             change.then(number)
 
     def _said_before(self, change: Change, session: Session | None, earlier: Earlier) -> None:
-        """An id was used before, so long ago that only the store remembers."""
+        """An id was used before: a client sends a line again of which it never heard, or has made a mistake."""
         entry = change.entry
         if entry is None or session is None:
             raise AssertionError("only what somebody said has an id")
         if change.undo is not None:
             change.undo()
-        self.reply(session, self.ids.repeat(entry, earlier))
+        self.reply(session, talk.again(session, entry, earlier))
 
     def refused(self, batch: Sequence[tuple[Change, Session | None]], why: str) -> None:
         """The store surely has nothing of this batch: whoever asked is told."""
         self._musts[:0] = [change for change, _ in batch if change.must]
         for change, session in batch:
             entry = change.entry
-            if entry is not None:
-                self.ids.release(entry)
             if change.undo is not None:
                 change.undo()
             if change.failed is not None:
@@ -299,7 +292,6 @@ class Hub:
         audience = entry.audience
         said = entry.kind == "message" or entry.kind == "notice"
         self.journal.append(wire.encode(entry.frame(number)), audience, said=said)
-        self.ids.publish(entry, number)
         if audience is None:
             self._fan_out.touch_all()
         else:
@@ -311,7 +303,6 @@ class Hub:
     def expire(self, upto: int) -> None:
         """The store has let go of the entries up to this number; so does the journal."""
         self.journal.trim(upto)
-        self.ids.expire(self.journal.first)
 
     def look_up(self, lookup: Lookup) -> None:
         """Ask the store something."""

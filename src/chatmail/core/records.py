@@ -256,6 +256,13 @@ class Query(Struct, frozen=True, kw_only=True):
     words: str | None = None
 
 
+class Sent(Struct, frozen=True, kw_only=True):
+    """Asks for what an account said under an id."""
+
+    author: int
+    id: str
+
+
 class Audit(Struct, frozen=True, kw_only=True):
     """Asks for the last things the operator did, at most ``count``."""
 
@@ -274,7 +281,7 @@ class Found(Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
-Question = Span | Query | Audit
+Question = Span | Query | Sent | Audit
 
 
 class Lookup(Struct, frozen=True, kw_only=True):

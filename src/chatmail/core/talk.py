@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
-from chatmail.core.ids import Accepted
-from chatmail.core.records import Account, Change, Entry, Found, Lookup, Mail, Patch, Query
+from chatmail.core.records import Account, Change, Earlier, Entry, Found, Lookup, Mail, Patch, Query, Sent
 from chatmail.core.session import Session
 from chatmail.core.wire import (
     COUNT,
@@ -44,27 +43,9 @@ def _account(session: Session, id: str | UnsetType = UNSET) -> Account:
     return session.account
 
 
-def _acknowledge(hub: "Hub", session: Session, id: str | UnsetType, accepted: Accepted) -> None:
-    """Answer an id that was used before: with its number, once the store has answered the first one."""
-
-    def answer(_: object) -> None:
-        if accepted.seq is UNSET:
-            text = "the first one of this id was not stored; send it again"
-            hub.reply(session, Error(code=Code.UNAVAILABLE, text=text, id=id))
-        else:
-            hub.reply(session, Ack(id=id, seq=accepted.seq))
-
-    # An empty change: batches stay in order, so the store answers it after the first one, whoever sent that.
-    hub.submit(Change(then=answer, failed=answer), session)
-
-
 def say(hub: "Hub", session: Session, frame: Say, now: float) -> None:
     """A message to everybody; its echo is the acknowledgement."""
     account = _account(session, frame.id)
-    accepted = hub.ids.find(account.id, frame.id, None, frame.text)
-    if accepted is not None:
-        _acknowledge(hub, session, frame.id, accepted)
-        return
     entry = Entry(kind="message", time=stamp(now), author=account.id, sender=account.name, text=frame.text, id=frame.id)
     hub.submit(Change(entry=entry), session)
 
@@ -73,13 +54,7 @@ def dm(hub: "Hub", session: Session, frame: Dm, now: float) -> None:
     """A message to one person, here or not, and a mail for them unless they want none."""
     account = _account(session, frame.id)
     reader = hub.accounts.known(frame.to, frame.id)
-    accepted = hub.ids.find(account.id, frame.id, reader.id, frame.text)
-    if accepted is not None:
-        _acknowledge(hub, session, frame.id, accepted)
-        return
     mailed = reader.notify != "never"
-    if mailed:
-        hub.mailroom.reserve(reader, frame.id)
     entry = Entry(
         kind="direct",
         time=stamp(now),
@@ -90,6 +65,14 @@ def dm(hub: "Hub", session: Session, frame: Dm, now: float) -> None:
         text=frame.text,
         id=frame.id,
     )
+    if mailed:
+        try:
+            hub.mailroom.reserve(reader, frame.id)
+        except Refused as full:
+            if frame.id is UNSET:
+                raise
+            _unless_said(hub, session, entry, full, now)
+            return
     mail = Mail(
         seq=0,
         reader=reader.id,
@@ -114,6 +97,32 @@ def dm(hub: "Hub", session: Session, frame: Dm, now: float) -> None:
             hub.mailroom.release(reader)
 
     hub.submit(Change(entry=entry, rows=(mail,) if mailed else (), then=stored, undo=not_stored), session)
+
+
+def _unless_said(hub: "Hub", session: Session, entry: Entry, full: Refused, now: float) -> None:
+    """There is no room for a message that may itself be in there, and is sent again: the store knows."""
+
+    def found(found: Found) -> None:
+        session.blocked = False
+        if found.entries:
+            hub.answer(session, again(session, entry, Earlier(*found.entries[0])))
+        else:
+            hub.refuse(session, full, now)
+
+    def failed(why: str) -> None:
+        session.blocked = False
+        hub.answer(session, Error(code=Code.UNAVAILABLE, text=why, id=entry.id))
+
+    session.blocked = True
+    hub.look_up(Lookup(query=Sent(author=entry.author or 0, id=entry.id or ""), then=found, failed=failed))
+
+
+def again(session: Session, entry: Entry, earlier: Earlier) -> Ack | Error:
+    """The answer to what comes with an id that was used: it was said then, or is a mistake."""
+    if (entry.reader, entry.text) == (earlier.entry.reader, earlier.entry.text):
+        return Ack(id=entry.id, seq=earlier.seq)
+    wrong = f"the id {entry.id!r} was used for another message"
+    return session.refuse(Refused(Code.BAD_FRAME, wrong, id=entry.id, field="id"))
 
 
 def who(hub: "Hub", session: Session, _: Who, now: float) -> None:

@@ -102,14 +102,13 @@ async def serve(settings: Settings) -> None:
     """
     console = Console(settings, time.time)
     end = asyncio.Event()
-    gc.freeze()  # what the start has made stays: it need not be looked through
-    gc.set_threshold(GARBAGE)
     with handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), end.set)), console.logging():
         gc.disable()
         async with running(settings) as house, asyncio.TaskGroup() as group:
             # What a start makes stays. To look for garbage in it takes a twelfth of a start with 10,000 messages, and
             # later stops everything for 8 ms, again and again.
             gc.freeze()
+            gc.set_threshold(GARBAGE)
             gc.enable()
             for line in _opening(settings, house):
                 _log.info(line)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chatmail.core.digest import DAY
-from chatmail.core.records import Change, Earlier
+from chatmail.core.records import Change, Earlier, Sent
 from chatmail.server.stores.database import Database
 from chatmail.server.stores.said import CHUNK, FRESH_MAX
 from tests.server.stores.test_database import JOHN, MARY, NOON, opened, said
@@ -90,3 +90,25 @@ def test_ids_live_as_long_as_their_entries(path: Path, count: int) -> None:
         assert list(table(path)) == []
         assert known(database, 0, count - 1) == []
         assert known(database, 0, count - 1) == [0, count - 1]
+
+
+def test_an_id_twice_in_one_batch_is_said_once() -> None:
+    with opened() as (database, _):
+        first, other, again = database.commit([said("one", id="m"), said("two", id="n"), said("three", id="m")])
+        assert (first, other) == (1, 2)
+        assert isinstance(again, Earlier)
+        assert (again.seq, again.entry.text) == (1, "one")
+        assert database.commit([said("four")]) == [3]
+
+
+@pytest.mark.parametrize("count", [10, FRESH_MAX + 1])
+def test_what_somebody_said_under_an_id_can_be_asked(path: Path, count: int) -> None:
+    """In memory, and in the table."""
+    with opened(path) as (database, _):
+        database.commit(talk(count))
+        database.commit(talk(1, author=JOHN, start=4))
+        ((number, entry),) = database.look_up(Sent(author=MARY, id="m5")).entries
+        assert (number, entry.text) == (6, "text 5")
+        ((number, entry),) = database.look_up(Sent(author=JOHN, id="m4")).entries
+        assert (number, entry.author) == (count + 1, JOHN)
+        assert database.look_up(Sent(author=JOHN, id="m5")).entries == ()

@@ -35,6 +35,7 @@ from chatmail.core.records import (
     Query,
     Question,
     Row,
+    Sent,
     Snapshot,
     Span,
     Stored,
@@ -54,7 +55,7 @@ from chatmail.server.stores.rows import (
     record,
     values,
 )
-from chatmail.server.stores.said import Key, Said, key_of
+from chatmail.server.stores.said import NUMBER_OF, Key, Said, key_of
 from chatmail.server.stores.schema import prepare
 
 MEMORY = ":memory:"
@@ -142,6 +143,10 @@ class Database:
                 if key is not None:
                     if key in before:
                         results.append(self._earlier(before[key]))
+                        continue
+                    if key in keys:
+                        first = next(change.entry for change in batch if change.entry and key_of(change.entry) == key)
+                        results.append(Earlier(keys[key], first))
                         continue
                     keys[key] = last + 1
                 number = last = last + 1
@@ -253,6 +258,8 @@ class Database:
                     return self._span(query)
                 case Query():
                     return self._query(query)
+                case Sent():
+                    return self._sent(query)
                 case Audit():
                     return self._audit(query)
                 case _:
@@ -285,6 +292,12 @@ class Database:
             },
         ).fetchall()
         return Found(entries=tuple(map(entry_of, reversed(rows[: query.count]))), more=len(rows) > query.count)
+
+    def _sent(self, sent: Sent) -> Found:
+        row = self._reader.execute(
+            f"SELECT {ENTRY} FROM entry WHERE seq = ({NUMBER_OF})", {"author": sent.author, "said": sent.id}
+        ).fetchone()
+        return Found(entries=() if row is None else (entry_of(row),))
 
     def _audit(self, audit: Audit) -> Found:
         acts = f"SELECT {columns(Act)} FROM audit ORDER BY rowid DESC LIMIT ?"

@@ -21,6 +21,13 @@ FRESH_MAX = 4_096
 CHUNK = 100
 """So many are looked for in one statement."""
 
+NUMBER_OF = """
+    SELECT coalesce(
+        (SELECT seq FROM said WHERE author = :author AND id = :said),
+        (SELECT seq FROM entry WHERE seq > (SELECT known FROM house) AND author = :author AND id = :said)
+    )"""
+"""The number of what an author said under an id, for who does not write and does not know what is in memory."""
+
 Key = tuple[int | None, str]
 """An author's account, and the id they chose."""
 
