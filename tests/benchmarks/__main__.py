@@ -9,7 +9,8 @@ what the *postman* and the *start* take. ``--works`` chooses.
 *chatmail* is the server as it comes, with everything on the disk before anybody sees it; *in memory* the same with
 CHAT_DB=:memory:; *naive* a plain loop of writes, which keeps nothing. ``--peers`` adds what is here of *threaded* (a
 thread a client), *redis* and *nats* (which pass messages on, as chat servers are built on them), *ngircd* and
-*inspircd* (chat servers written in C and C++), and *relay* (about the least that can be done, in C). They keep nothing.
+*inspircd* (chat servers written in C and C++), *relay* (about the least that can be done, in C) and *same bytes* (the
+same with lines as long as chatmail's frames). They keep nothing.
 
 Each round starts each server anew and puts the same load on it, in two phases:
 

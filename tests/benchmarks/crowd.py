@@ -87,15 +87,15 @@ class Crowd:
     def _mouth(self, sender: int, number: int) -> Mouth:
         return Mouth(sender, self._sockets[number], self.wire, self._epoll, self._owing)
 
-    def come_back(self, number: int) -> None:
-        """Somebody who has gone, or was cut off, comes in once more, and goes on with what they say."""
-        self._let_in(range(number, number + 1))
+    def come_back(self, number: int, hear: Callable[[int, bytes], None]) -> None:
+        """Somebody who has gone comes in once more, and goes on with what they say; ``hear`` gets what others hear."""
+        self._let_in(range(number, number + 1), hear)
         if number < self._senders:
             said = self.mouths[number].said
             self.mouths[number] = self._mouth(number, number)
             self.mouths[number].said = said
 
-    def _let_in(self, numbers: range) -> None:
+    def _let_in(self, numbers: range, hear: Callable[[int, bytes], None] = lambda _number, _data: None) -> None:
         wire = self.wire
         unsettled: dict[int, _Newcomer] = {}
         coming = iter(numbers)
@@ -120,6 +120,7 @@ class Crowd:
                     raise LoadError(f"{error}; {missing()}") from None
                 newcomer = unsettled.get(number)
                 if newcomer is None:
+                    hear(number, data)
                     continue
                 newcomer.heard += data
                 answers = wire.answers(number, newcomer.heard)
@@ -153,9 +154,14 @@ class Crowd:
                 self._epoll.modify(fd, select.EPOLLIN)
                 self._sockets[self.number_of[fd]].sendall(self._hellos.pop(fd))
 
-    def shrink(self, number: int, size: int) -> None:
-        """Have the system hold no more than so many bytes for this connection."""
-        self._sockets[number].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    def say_goodbye(self, number: int) -> None:
+        """Somebody leaves, and is gone when the server has hung up."""
+        self.send(number, self.wire.goodbye)
+        connection = self._sockets[number]
+        connection.settimeout(self._patience)
+        while connection.recv(RECEIVE):
+            pass
+        self.cut(number)
 
     def cut(self, number: int) -> None:
         """End a connection without a word, as when a machine is gone: the server sees a reset."""

@@ -74,6 +74,19 @@ def mark(crowd: Crowd, patience: float, *, after: int | None = None) -> int:
     """
     crowd.be_patient(patience)
     number = crowd.mouths[0].mark()
+    heard = hear_mark(crowd, number)
+    if after is None:
+        heard = [one[-1000:] for one in heard]
+        *_, last = crowd.wire.frame.finditer(heard[0])
+        after = int(last.groupdict().get("seq") or 0) - 1
+        heard = [bytes(frames[-1][0]) if (frames := list(crowd.wire.frame.finditer(one))) else one for one in heard]
+    for stream in set(heard):
+        check(crowd.wire, stream, {0: range(number, number + 1)}, after)
+    return after + 1
+
+
+def hear_mark(crowd: Crowd, number: int) -> list[bytes]:
+    """Read until everybody has got this message of the first sender, and nothing after it; what each has got."""
     text = b"%03d %09d " % (0, number)
     heard = [b""] * crowd.people
     waiting = set(range(crowd.people))
@@ -91,14 +104,8 @@ def mark(crowd: Crowd, patience: float, *, after: int | None = None) -> int:
             stream = heard[who] + data
             if text in stream and stream.endswith(b"\n"):
                 waiting.discard(who)
-            heard[who] = stream if after is not None else stream[-1000:]
-    if after is None:
-        *_, last = crowd.wire.frame.finditer(heard[0])
-        after = int(last.groupdict().get("seq") or 0) - 1
-        heard = [bytes(frames[-1][0]) if (frames := list(crowd.wire.frame.finditer(one))) else one for one in heard]
-    for stream in set(heard):
-        check(crowd.wire, stream, {0: range(number, number + 1)}, after)
-    return after + 1
+            heard[who] = stream
+    return heard
 
 
 def saturate(crowd: Crowd, plan: Plan, last: int) -> Phase:
@@ -160,12 +167,13 @@ def pace(crowd: Crowd, plan: Plan, last: int) -> Paced:
     for stream in {bytes(stream) for stream in streams[1 : plan.people]}:
         check(wire, stream, {0: numbers}, last)
     check(wire, streams[0], {0: numbers} if wire.echoes else {}, last)
-    latencies = sorted(_latencies(wire.frame, arrivals, range(1, plan.people)))
-    p50, p99 = (latencies[int(share * (len(latencies) - 1))] for share in (0.5, 0.99))
-    return Paced(**asdict(phase), p50=p50, p99=p99, worst=latencies[-1])
+    found = sorted(latencies(wire.frame, arrivals, range(1, plan.people)))
+    p50, p99 = (found[int(share * (len(found) - 1))] for share in (0.5, 0.99))
+    return Paced(**asdict(phase), p50=p50, p99=p99, worst=found[-1])
 
 
-def _latencies(frame: re.Pattern[bytes], arrivals: list[tuple[int, int, bytes]], readers: range) -> Iterator[float]:
+def latencies(frame: re.Pattern[bytes], arrivals: list[tuple[int, int, bytes]], readers: range) -> Iterator[float]:
+    """How long each delivery to these took, in milliseconds, of what came when (in nanoseconds), and to whom."""
     begun: dict[int, bytes] = {}
     for now, who, data in arrivals:
         if who not in readers:

@@ -85,6 +85,7 @@ PEERS = {
         version="--version",
     ),
     "relay": Kind(("relay",), wire="line"),
+    "same bytes": Kind(("relay",), wire="framed"),
 }
 """All there may be; those that are here are found by ``find``."""
 
@@ -98,9 +99,10 @@ def find(folder: Path, names: Iterable[str]) -> tuple[dict[str, Kind], dict[str,
     missing: dict[str, str] = {}
     for name in names:
         kind = PEERS[name]
-        program = compiled(folder) if name == "relay" else which(kind.command[0])
+        of_ours = kind.command == ("relay",)
+        program = compiled(folder) if of_ours else which(kind.command[0])
         if program is None:
-            missing[name] = "no C compiler here" if name == "relay" else f"{kind.command[0]} is not installed"
+            missing[name] = "no C compiler here" if of_ours else f"{kind.command[0]} is not installed"
             continue
         here[name] = kind._replace(command=(program, *kind.command[1:]))
         if kind.version:
@@ -115,6 +117,8 @@ def compiled(folder: Path) -> str | None:
     if compiler is None:
         return None
     program = folder / "relay"
+    if program.exists():
+        return str(program)
     source = HERE / "relay.c"
     subprocess.run((compiler, "-O2", "-D_GNU_SOURCE", "-o", str(program), str(source)), check=True, timeout=60)
     return str(program)

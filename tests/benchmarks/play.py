@@ -82,7 +82,7 @@ def rounds(
                         raise BenchmarkError(server.story(f"with {work}: {error}")) from None
                     server.check()
             except BenchmarkError as error:
-                if name in SERVERS:
+                if kind in SERVERS.values():
                     raise
                 failed.add(name)
                 outcomes[name].clear()

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import pytest
 
 from tests.benchmarks.tally import Alike, LoadError, Tally, check
-from tests.benchmarks.wires import TEXT, TEXT_SIZE, WIRES
+from tests.benchmarks.wires import TEXT, TEXT_SIZE, TOLD, WIRES
 
 AROUND = {
     "chat": (b'{"type":"message","seq":%d,"time":"2026-01-01T00:00:00Z","from":"reader%d","text":"', b'","id":"m1"}\n'),
+    "framed": (b'{"type":"message","seq":7,"time":"2026-01-01T00:00:00Z","from":"reader0","text":"', b'","id":"m1"}\n'),
     "irc": (b":u%d!~u@localhost PRIVMSG #c :", b"\r\n"),
     "line": (b"", b"\n"),
     "nats": (b"MSG c 1 100\r\n", b"\r\n"),
@@ -99,6 +100,24 @@ def test_numbers_of_the_server_have_no_hole(seqs: tuple[int, int]) -> None:
             {0: range(5, 7)},
             8,
         )
+
+
+def test_numbers_that_went_to_others_are_no_hole_and_others_must_not_be_missing() -> None:
+    stream = delivered("chat", 5, seq=9) + delivered("chat", 6, seq=12)
+    check(WIRES["chat"], stream, {0: range(5, 7)}, 8, {10, 11})
+    for others in ({10}, {10, 11, 12}, {9, 10, 11}):
+        with pytest.raises(LoadError):
+            check(WIRES["chat"], stream, {0: range(5, 7)}, 8, others)
+
+
+def test_who_came_and_went_is_told_between_messages_and_has_a_number_too() -> None:
+    left = b'{"type":"left","seq":2,"time":"2026-01-01T00:00:00Z","name":"reader3","reason":"left"}\n'
+    joined = b'{"type":"joined","seq":3,"time":"2026-01-01T00:00:00Z","name":"reader3"}\n'
+    first, last = delivered("chat", 0, seq=1), delivered("chat", 1, seq=4)
+    check(TOLD, first + left + joined + last, {0: range(2)}, 0)
+    for wrong in (first + joined + left + last, first + left + last, first + left + left + joined + last):
+        with pytest.raises(LoadError):
+            check(TOLD, wrong, {0: range(2)}, 0)
 
 
 def test_whoever_hears_it_first_says_what_all_must_hear() -> None:

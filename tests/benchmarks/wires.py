@@ -29,6 +29,8 @@ class Wire:
     number of listeners."""
     sender_hello = b""
     """What such a connection says first."""
+    goodbye = b""
+    """What makes the server hang up."""
     welcome: re.Pattern[bytes] = re.compile(rb"^hello\n")
     """Where it stands in what came, somebody is in."""
     settled: re.Pattern[bytes] | None = None
@@ -65,6 +67,7 @@ class Chat(Wire):
     )
     mentions = 2
     welcome = re.compile(rb'"type":"welcome"')
+    goodbye = b'{"type":"leave"}\n'
     direct: re.Pattern[bytes] = re.compile(
         rb'\{"type":"direct","seq":(?P<seq>\d+),"time":"[^"]+","from":"reader(?P<author>\d+)","to":"reader(?P<reader>\d+)"'
         rb',"text":"%s","id":"d(?P<id>\d+)"\}\n' % TEXT_AGAIN
@@ -148,5 +151,39 @@ class Irc(Wire):
         return (self.template(sender) + own) % (number, number)
 
 
-CHAT = Chat()
-WIRES: dict[str, Wire] = {"chat": CHAT, "irc": Irc(), "line": Wire(), "nats": Nats(), "redis": Redis()}
+class Told(Chat):
+    """The same where people come and go, of which everybody is told."""
+
+    frame = re.compile(
+        rb'\{"type":"(?:message|joined|left)","seq":(?P<seq>\d+),"time":"[^"]+",'
+        rb'(?:"from":"reader\d+","text":"%s","id":"m\d+"|"name":"reader\d+"(?:,"reason":"[^"]*")?)\}\n' % TEXT_AGAIN
+    )
+
+
+class Framed(Wire):
+    """What the relay speaks, with lines like the frames that chatmail delivers, so that it moves the same bytes.
+
+    Where several talk, the number of a frame is that of the sender's message: it may be a digit or two shorter.
+    """
+
+    frame = re.compile(
+        rb'\{"type":"message","seq":\d+,"time":"[^"]+","from":"reader\d+","text":"%s","id":"m\d+"\}\n' % TEXT_AGAIN
+    )
+    mentions = 3
+
+    def template(self, sender: int, time: int = 0) -> bytes:
+        return (
+            b'{"type":"message","seq":%%d,"time":"2026-01-01T00:00:00.000000Z","from":"reader%d","text":"%s","id":"m%%d"}\n'
+            % (sender, TEXT % (sender, time))
+        )
+
+
+CHAT, TOLD = Chat(), Told()
+WIRES: dict[str, Wire] = {
+    "chat": CHAT,
+    "framed": Framed(),
+    "irc": Irc(),
+    "line": Wire(),
+    "nats": Nats(),
+    "redis": Redis(),
+}
