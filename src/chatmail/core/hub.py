@@ -218,12 +218,17 @@ class Hub:
             self._musts.append(change)
             self._wake()
             return
+        if not self._queue:
+            self._wake()
         self._queue.append((change, session))
         self._submitted += 1
         if session is not None:
             session.ticket = self._submitted
             session.in_flight += 1
-        self._wake()
+
+    def is_asked(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._queue or self._musts)
 
     def take(self) -> list[tuple[Change, Session | None]]:
         """The changes submitted since the last call: the batch of this tick."""

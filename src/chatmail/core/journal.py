@@ -65,9 +65,12 @@ class Journal:
         self._audience: dict[int, tuple[int, ...]] = {}  # of entries that are not open to all
         self._private: dict[int, deque[int]] = {}  # account -> the numbers of those it may see
         self._said: deque[int] = deque()  # open entries that are worth telling a newcomer
-        # A block is a run of entries of at most READ_MAX bytes; reads end where blocks do.
+        # A block is a run of entries of at most READ_MAX bytes; reads end where blocks do. What was added since the
+        # last read is in no block yet: so that who is in step gets it in one, if it fits.
         self._block_ends: list[int] = []
         self._block_size = 0
+        self._blocked = last
+        self._unblocked = 0  # bytes
         self._reads: dict[int, _Stretch] = {}  # what is open after a cursor, until the next append
 
     def append(self, data: bytes, audience: tuple[int, ...] | None = None, *, said: bool = True) -> int:
@@ -78,10 +81,7 @@ class Journal:
             audience: the accounts that may see it, None for everybody.
             said: whether it belongs to the history that a newcomer is shown.
         """
-        if self._block_size + len(data) > READ_MAX and self._block_size:
-            self._block_ends.append(self.last)
-            self._block_size = 0
-        self._block_size += len(data)
+        self._unblocked += len(data)
         self.last = number = self.last + 1
         self._data[number] = data
         self.size += len(data)
@@ -154,6 +154,8 @@ class Journal:
             raise Lagged
         if len(self._reads) >= SHARED_MAX:
             self._reads.clear()
+        if self._unblocked:
+            self._block()
         audience = self._audience
         end = self._end_of_block(cursor)
         start = cursor
@@ -179,6 +181,23 @@ class Journal:
                 size += len(entry)
                 entries.append(entry)
         return _Stretch(b"".join(entries), end, places)
+
+    def _block(self) -> None:
+        """Put what was added since the last time into blocks: into the last one, or one of its own, or several."""
+        start, self._blocked = self._blocked, self.last
+        size, self._unblocked = self._unblocked, 0
+        if self._block_size and self._block_size + size > READ_MAX:
+            self._block_ends.append(start)
+            self._block_size = 0
+        if size <= READ_MAX:
+            self._block_size += size
+            return
+        for number in range(max(start + 1, self.first), self.last + 1):
+            size = len(self._data[number])
+            if self._block_size and self._block_size + size > READ_MAX:
+                self._block_ends.append(number - 1)
+                self._block_size = 0
+            self._block_size += size
 
     def _end_of_block(self, cursor: int) -> int:
         at = bisect_right(self._block_ends, cursor)

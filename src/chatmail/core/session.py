@@ -116,7 +116,7 @@ class Session:
     @property
     def overfull(self) -> bool:
         """Whether so much is owed, or with the store, that it should not ask for more."""
-        return len(self.answers) + len(self.held) >= OWED_MAX or self.in_flight >= IN_FLIGHT_MAX
+        return self.in_flight >= IN_FLIGHT_MAX or len(self.answers) + len(self.held) >= OWED_MAX
 
     def take_prologue(self) -> bytes:
         """Take what comes first of the prologue: READ_MAX bytes of it at most, or one line."""
