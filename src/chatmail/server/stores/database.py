@@ -9,13 +9,14 @@ import fcntl
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TypeVar, assert_never
 
 import msgspec
+from msgspec import UNSET
 
 from chatmail.core.digest import DAY
 from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX
@@ -55,7 +56,7 @@ from chatmail.server.stores.rows import (
     record,
     values,
 )
-from chatmail.server.stores.said import NUMBER_OF, Key, Said, key_of
+from chatmail.server.stores.said import NUMBER_OF, Key, Said
 from chatmail.server.stores.schema import prepare
 
 MEMORY = ":memory:"
@@ -126,29 +127,30 @@ class Database:
     def commit(self, batch: Sequence[Change]) -> list[Stored]:
         """See ``Store.commit``."""
         with _explained():
-            return self._commit(batch, self._said.find(batch))
+            entries = [change.entry for change in batch if change.entry is not None]
+            keys = [(entry.author, entry.id) for entry in entries if entry.id is not UNSET]
+            earlier = {key: self._earlier(number) for key, number in self._said.find(keys).items()}
+            return self._commit(batch, earlier, twice=len(set(keys)) < len(keys))
 
-    def _commit(self, batch: Sequence[Change], before: Mapping[Key, int]) -> list[Stored]:
-        """Write all but the changes whose ids were said before."""
+    def _commit(self, batch: Sequence[Change], earlier: dict[Key, Earlier], *, twice: bool) -> list[Stored]:
+        """Write all but the changes whose ids were said before; ``twice``: perhaps before in this very batch."""
         last = self._last
         results: list[Stored] = []
         entries: list[Values] = []
         keys: dict[Key, int] = {}
         rows: list[tuple[Row, int]] = []
         for change in batch:
-            number = None
             entry = change.entry
+            number = None
             if entry is not None:
-                key = key_of(entry)
-                if key is not None:
-                    if key in before:
-                        results.append(self._earlier(before[key]))
-                        continue
-                    if key in keys:
-                        first = next(change.entry for change in batch if change.entry and key_of(change.entry) == key)
-                        results.append(Earlier(keys[key], first))
+                if entry.id is not UNSET:
+                    key = (entry.author, entry.id)
+                    if key in earlier:
+                        results.append(earlier[key])
                         continue
                     keys[key] = last + 1
+                    if twice:
+                        earlier[key] = Earlier(last + 1, entry)
                 number = last = last + 1
                 entries.append(entry_values(number, entry))
             results.append(number)
@@ -184,7 +186,7 @@ class Database:
         for at in range(0, len(rows), CHUNK):
             chunk = rows[at : at + CHUNK]
             places = f"({', '.join('?' * len(chunk[0]))})"
-            flat = [value for row in chunk for value in row]
+            flat = list(chain.from_iterable(chunk))
             self._writer.execute(f"{into} VALUES {', '.join([places] * len(chunk))}", flat)
 
     def _put(self, kind: type[Row], rows: Sequence[tuple[Row, int]]) -> None:

@@ -10,11 +10,10 @@ costs 140 us, with such an index 420).
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection
+from itertools import chain
 
-from msgspec import UNSET
-
-from chatmail.core.records import Change, Entry
+from msgspec import UnsetType
 
 FRESH_MAX = 4_096
 """So many ids are in memory at the most, before a batch is written."""
@@ -28,13 +27,8 @@ NUMBER_OF = """
     )"""
 """The number of what an author said under an id, for who does not write and does not know what is in memory."""
 
-Key = tuple[int | None, str]
+Key = tuple[int | None, str | UnsetType]
 """An author's account, and the id they chose."""
-
-
-def key_of(entry: Entry | None) -> Key | None:
-    """What an entry is known by, None where it has no id."""
-    return None if entry is None or entry.id is UNSET else (entry.author, entry.id)
 
 
 class Said:
@@ -52,18 +46,17 @@ class Said:
         fresh = self._execute("SELECT author, id, seq FROM entry WHERE seq > ? AND id IS NOT NULL", (self.known,))
         self._fresh: dict[Key, int] = {(author, id): seq for author, id, seq in fresh}
 
-    def find(self, batch: Sequence[Change]) -> dict[Key, int]:
-        """The numbers of the entries that have an id of this batch already."""
-        keys = [key for change in batch if (key := key_of(change.entry)) is not None]
-        found = {key: self._fresh[key] for key in keys if key in self._fresh}
-        for at in range(0, len(keys), CHUNK):
-            chunk = keys[at : at + CHUNK]
-            places = ", ".join(["(?, ?)"] * len(chunk))
-            flat = [value for key in chunk for value in key]
+    def find(self, keys: Collection[Key]) -> dict[Key, int]:
+        """Those of these ids that were said, with the numbers of their entries."""
+        found = {key: self._fresh[key] for key in self._fresh.keys() & keys}
+        flat = list(chain.from_iterable(keys))
+        for at in range(0, len(flat), 2 * CHUNK):
+            chunk = flat[at : at + 2 * CHUNK]
+            places = ", ".join(["(?, ?)"] * (len(chunk) // 2))
             rows = self._execute(
                 f"WITH asked (author, id) AS (VALUES {places})"
                 " SELECT author, id, seq FROM asked CROSS JOIN said USING (author, id)",
-                flat,
+                chunk,
             )
             found.update(((author, id), seq) for author, id, seq in rows)
         return found
