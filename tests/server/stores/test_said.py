@@ -1,4 +1,4 @@
-"""An id is accepted once, wherever its entry is known from: the batch before, the memory, the table, an older file."""
+"""An id is accepted once, and a direct message found by its ends, whether it was written just now or long ago."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from chatmail.core.digest import DAY
-from chatmail.core.records import Change, Earlier, Sent
+from chatmail.core.records import Change, Earlier, Sent, Span
 from chatmail.server.stores.database import Database
 from chatmail.server.stores.said import CHUNK, FRESH_MAX
-from tests.server.stores.test_database import JOHN, MARY, NOON, opened, said
+from tests.server.stores.test_database import ANN, JOHN, MARY, NOON, direct, opened, said
 
 
 @pytest.fixture
@@ -112,3 +112,32 @@ def test_what_somebody_said_under_an_id_can_be_asked(path: Path, count: int) -> 
         ((number, entry),) = database.look_up(Sent(author=JOHN, id="m4")).entries
         assert (number, entry.author) == (count + 1, JOHN)
         assert database.look_up(Sent(author=JOHN, id="m5")).entries == ()
+
+
+@pytest.mark.parametrize("count", [10, FRESH_MAX + 1])
+def test_direct_messages_are_found_by_their_ends_and_go_with_their_entries(path: Path, count: int) -> None:
+    """In no table yet, and in the table, and some here and some there."""
+    with opened(path) as (database, _):
+        database.commit([direct("one", MARY, JOHN), *talk(count), direct("two", JOHN, MARY)])
+        database.commit([direct("three", ANN, JOHN), direct("four", MARY, MARY)])
+
+        def found(account: int, after: int = 0) -> list[str]:
+            span = Span(account=account, after=after, before=count + 4)
+            return [entry.text for _, entry in database.look_up(span).entries]
+
+        assert (found(MARY), found(JOHN), found(ANN)) == (["one", "two"], ["one", "two", "three"], ["three"])
+        assert (found(MARY, 1), found(JOHN, count + 2)) == (["two"], ["three"])
+        while database.index():
+            pass
+        while database.tidy(NOON + 31 * DAY):
+            pass
+        assert found(MARY) == []
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT count(*) FROM ends").fetchone() == (0,)
+
+
+def test_what_has_no_id_goes_into_the_tables_as_well(path: Path) -> None:
+    """Or a look-up would have to go through more and more."""
+    with opened(path) as (database, _):
+        database.commit([direct("one", MARY, JOHN), *(said("hello") for _ in range(FRESH_MAX))])
+        assert database._said.known == FRESH_MAX + 1

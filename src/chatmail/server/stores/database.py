@@ -56,7 +56,7 @@ from chatmail.server.stores.rows import (
     record,
     values,
 )
-from chatmail.server.stores.said import NUMBER_OF, Key, Said
+from chatmail.server.stores.said import DIRECTS_OF, NUMBER_OF, Key, Said
 from chatmail.server.stores.schema import prepare
 
 MEMORY = ":memory:"
@@ -157,7 +157,7 @@ class Database:
             if change.rows:
                 rows += [(row, last) for row in change.rows]
         if entries or rows:
-            full = self._said.is_full(len(keys))
+            full = self._said.is_due(last)
             with self._transaction():
                 self._insert("INSERT INTO entry", entries)
                 for kind, run in groupby(rows, lambda row: type(row[0])):
@@ -272,8 +272,7 @@ class Database:
         between = "seq > :after AND seq < :before AND reader IS NOT NULL"
         bounds = {"after": span.after, "before": span.before, "account": span.account}
         (directs,) = select(f"SELECT count(*) FROM entry WHERE {between}", bounds).fetchone()
-        own = f"{between} AND (author = :account OR reader = :account)"
-        rows = select(f"SELECT {ENTRY} FROM entry WHERE {own} ORDER BY seq", bounds).fetchall()
+        rows = select(f"SELECT {ENTRY} FROM entry WHERE seq IN ({DIRECTS_OF}) ORDER BY seq", bounds).fetchall()
         return Found(entries=tuple(map(entry_of, rows)), open=span.before - 1 - span.after - directs)
 
     def _query(self, query: Query) -> Found:
@@ -356,8 +355,7 @@ class Database:
         old = f"{old} AND {free} AND seq <= {upto}"
         gone = f"SELECT 'delete', seq, text FROM entry WHERE {old} AND {_SAID}"
         select(f"INSERT INTO words (words, rowid, text) {gone}", bounds)
-        ids = f"SELECT author, id FROM entry WHERE {old} AND id IS NOT NULL"
-        select(f"DELETE FROM said WHERE (author, id) IN ({ids})", bounds)
+        self._said.delete(old, bounds)
         select(f"DELETE FROM entry WHERE {old}", bounds)
         return int(upto)
 

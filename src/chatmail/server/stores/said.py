@@ -1,12 +1,13 @@
-"""Which id was said before, and as which entry, so that nothing is said twice.
+"""What was said by whom: which id stands for which entry, and whose direct messages are which.
 
-An index over the ids of all entries would be dear: authors' ids lie far apart in it, and each author in a batch costs
-that commit a page. So the newest ids are only in memory, and once there are FRESH_MAX of them they are written into
-their table all at once and in its order, where one page takes many (measured: a batch of 50 messages by 50 people
-costs 140 us, with such an index 420).
+Both are tables of their own, and indexes would be dear: authors lie far apart in them, and each author in a batch costs
+that commit a page. So they hold only what was said some time ago. What came since is found among the newest entries,
+and its ids are in memory as well; once that is FRESH_MAX entries, it is written into the tables all at once and in
+their order, where one page takes many (measured: a batch of 50 messages by 50 people costs 140 us, with such an index
+420).
 
     entry     …  4,711  4,712 │ 4,713  …  4,890     ``house.known`` is 4,712
-                 in the table │ in memory           read from the entries at the start
+                in the tables │ in memory           read from the entries at the start
 """
 
 import sqlite3
@@ -16,7 +17,7 @@ from itertools import chain
 from msgspec import UnsetType
 
 FRESH_MAX = 4_096
-"""So many ids are in memory at the most, before a batch is written."""
+"""So many entries may be in no table, before a batch is written."""
 CHUNK = 100
 """So many are looked for in one statement."""
 
@@ -26,6 +27,13 @@ NUMBER_OF = """
         (SELECT seq FROM entry WHERE seq > (SELECT known FROM house) AND author = :author AND id = :said)
     )"""
 """The number of what an author said under an id, for who does not write and does not know what is in memory."""
+DIRECTS_OF = """
+    SELECT seq FROM ends WHERE account = :account AND seq > :after AND seq < :before
+    UNION ALL
+    SELECT seq FROM entry WHERE seq > max(:after, (SELECT known FROM house)) AND seq < :before
+        AND reader IS NOT NULL AND (author = :account OR reader = :account)
+    """
+"""The numbers of an account's direct messages between two numbers."""
 
 Key = tuple[int | None, str | UnsetType]
 """An author's account, and the id they chose."""
@@ -61,24 +69,39 @@ class Said:
             found.update(((author, id), seq) for author, id, seq in rows)
         return found
 
-    def is_full(self, more: int) -> bool:
-        """Whether there are too many in memory, with so many more."""
-        return len(self._fresh) + more > FRESH_MAX
+    def is_due(self, last: int) -> bool:
+        """Whether too much is in no table, once entries up to this number are there."""
+        return last - self.known > FRESH_MAX
 
     def write(self, upto: int) -> None:
-        """Put the ids of all entries up to this number into the table; once that is committed, ``forget`` them."""
+        """Put all entries up to this number into the tables; once that is committed, ``forget`` them."""
+        bounds = {"known": self.known, "upto": upto}
+        between = "seq > :known AND seq <= :upto"
         self._execute(
-            "INSERT OR IGNORE INTO said (author, id, seq) SELECT author, id, seq FROM entry"
-            " WHERE seq > ? AND seq <= ? AND id IS NOT NULL ORDER BY author, id",
-            (self.known, upto),
+            "INSERT OR IGNORE INTO said (author, id, seq)"
+            f" SELECT author, id, seq FROM entry WHERE {between} AND id IS NOT NULL ORDER BY author, id",
+            bounds,
         )
-        self._execute("UPDATE house SET known = ?", (upto,))
+        direct = f"{between} AND reader IS NOT NULL"
+        self._execute(
+            "INSERT OR IGNORE INTO ends (account, seq)"
+            f" SELECT author, seq FROM entry WHERE {direct} UNION SELECT reader, seq FROM entry WHERE {direct}",
+            bounds,
+        )
+        self._execute("UPDATE house SET known = :upto", bounds)
 
     def forget(self, upto: int) -> None:
-        """What is in the table need not be in memory."""
+        """What is in the tables need not be in memory."""
         self.known = upto
         self._fresh.clear()
 
     def add(self, keys: dict[Key, int]) -> None:
-        """These were committed, and are not in the table yet."""
+        """These were committed, and are in no table yet."""
         self._fresh.update(keys)
+
+    def delete(self, old: str, bounds: dict[str, int]) -> None:
+        """Entries for which this condition holds are about to be deleted."""
+        for table, columns in (("said", "author, id"), ("ends", "author, seq"), ("ends", "reader, seq")):
+            keys = "author, id" if table == "said" else "account, seq"
+            gone = f"SELECT {columns} FROM entry WHERE {old}"
+            self._execute(f"DELETE FROM {table} WHERE ({keys}) IN ({gone})", bounds)

@@ -72,13 +72,19 @@ MIGRATIONS = (
     ALTER TABLE account ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE audit (time REAL NOT NULL, text TEXT NOT NULL);
     """,
-    # Which entry has an id is no index of its own any more, but a table that is filled now and then; see ``said``.
+    # Which entry has an id, and whose the direct messages are, is in no index any more, but in tables that are filled
+    # now and then; see ``said``.
     """
     DROP INDEX entry_id;
+    DROP INDEX direct_by_author;
+    DROP INDEX direct_by_reader;
     CREATE TABLE said (
         author INTEGER NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (author, id)
     ) WITHOUT ROWID;
     INSERT INTO said SELECT author, id, seq FROM entry WHERE id IS NOT NULL ORDER BY author, id;
+    CREATE TABLE ends (account INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (account, seq)) WITHOUT ROWID;
+    INSERT INTO ends SELECT author, seq FROM entry WHERE reader IS NOT NULL
+        UNION SELECT reader, seq FROM entry WHERE reader IS NOT NULL;
     ALTER TABLE house ADD COLUMN known INTEGER NOT NULL DEFAULT 0;
     UPDATE house SET known = (SELECT coalesce(max(seq), 0) FROM entry);
     """,
