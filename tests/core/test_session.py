@@ -110,7 +110,7 @@ def test_who_has_too_much_with_the_store_is_overfull_until_some_is_answered() ->
 def test_a_prologue_goes_out_line_by_line_as_many_as_fit_into_one_read() -> None:
     some = session()
     large, half, small = b"x" * (READ_MAX + 1), b"y" * (READ_MAX // 2), b"z"
-    some.prologue.extend([large, half, half, small])
+    some.prologue += (large, half, half, small)
     pieces = []
     while some.prologue:
         pieces.append(some.take_prologue())

@@ -7,6 +7,7 @@ raised, whatever the bytes.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
@@ -43,6 +44,13 @@ class _Head(Struct):
 
 _decode_head = msgspec.json.Decoder(_Head).decode
 
+
+@cache
+def _decode_of(frames: Any) -> Callable[[str], Any]:
+    """What decodes a line into one of these frames: the same for all, as it keeps nothing from line to line."""
+    return msgspec.json.Decoder(frames).decode
+
+
 F = TypeVar("F")
 
 
@@ -54,9 +62,11 @@ class Decoder(Generic[F]):
         limit: longest line accepted, in bytes; may be raised between two frames (after a join).
     """
 
+    __slots__ = ("_decode", "_lost", "_tail", "limit")
+
     def __init__(self, frames: Any, limit: int = LINE_MAX) -> None:
         self.limit = limit
-        self._decode = msgspec.json.Decoder(frames).decode
+        self._decode = _decode_of(frames)
         self._tail = b""
         self._lost = False
 

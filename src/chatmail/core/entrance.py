@@ -156,7 +156,7 @@ def _welcome(
         motd=hub.motd or UNSET,
         seen=account.seen if session.proven and entrant.account is not None else UNSET,
     )
-    session.prologue.append(session.take_answers() + encode(welcome))
+    session.prologue += (session.take_answers() + encode(welcome),)
     if resume is not UNSET and resumed:
         session.cursor = max(resume.seq, account.first, floor)
     else:
@@ -166,6 +166,6 @@ def _welcome(
         if entrant.account is not None and unseen < hub.journal.first - 1:
             hub.catch_up(session, account, after=unseen, gap=False, then=history)
         else:
-            session.prologue.extend(history)
+            session.prologue += history
     hub.mailroom.confess(account.id)
     hub.touch(session)

@@ -328,10 +328,10 @@ class Hub:
         def found(found: Found) -> None:
             if session.closing:
                 return
-            session.prologue.extend(wire.encode(entry.frame(seq)) for seq, entry in found.entries)
+            session.prologue += tuple(wire.encode(entry.frame(seq)) for seq, entry in found.entries)
             if gap and found.open:
-                session.prologue.append(wire.encode(wire.Gap(missed=found.open)))
-            session.prologue.extend(then)
+                session.prologue += (wire.encode(wire.Gap(missed=found.open)),)
+            session.prologue += then
             session.looking_up = False
             self.touch(session)
 

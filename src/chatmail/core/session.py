@@ -3,10 +3,13 @@
 What a session is owed leaves in this order: its ``prologue`` (welcome and history), the journal after its
 ``cursor``, and its answers. An answer waits for two things: that the store has answered everything the session sent
 before it (``ticket``), and that the session has read the journal as far as it went then.
+
+Nearly all sessions are owed nothing nearly all the time. What waits is in tuples, since an empty one takes no memory:
+an empty deque takes 760 bytes, and three of those were a fifth of what somebody cost who says nothing.
 """
 
-from collections import deque
 from collections.abc import Callable
+from itertools import takewhile
 
 from chatmail.core.codes import Challenge
 from chatmail.core.journal import READ_MAX
@@ -62,7 +65,7 @@ class Session:
         """It sees no direct messages with numbers up to this."""
         self.proven = False
         """Its person has proved the account: what they choose, and have seen, is the account's."""
-        self.prologue: deque[bytes] = deque()
+        self.prologue: tuple[bytes, ...] = ()
         """What goes out before all else, line by line: those of the journal are the journal's own bytes."""
         self.ticket = 0
         """The last change that was submitted on its behalf."""
@@ -92,26 +95,25 @@ class Session:
         """Why it was sent away, "" while it is not."""
         self.on_refusal: Callable[[Session, Refused], None] = _ignore
         """Hears of each of its frames that is refused."""
-        self.held: deque[tuple[int, Callable[[], Frame]]] = deque()
+        self.held: tuple[tuple[int, Callable[[], Frame]], ...] = ()
         """Answers that wait for the store, each for a ticket."""
-        self.answers: deque[tuple[int, Callable[[], Frame]]] = deque()
+        self.answers: tuple[tuple[int, Callable[[], Frame]], ...] = ()
         """What it is owed, each once it has read up to a number; made when it goes out."""
 
     def answer(self, make: Callable[[], Frame], after: int) -> None:
         """Owe it a frame, once it has read up to the number ``after``."""
-        self.answers.append((after, make))
+        self.answers += ((after, make),)
 
     def hold(self, make: Callable[[], Frame]) -> None:
         """Owe it an answer for when the store has answered what was submitted so far."""
-        self.held.append((self.ticket, make))
+        self.held += ((self.ticket, make),)
 
     def settle(self, ticket: int, after: int) -> bool:
         """The store has answered everything up to this ticket; whether something waited for that and is due now."""
-        some = False
-        while self.held and self.held[0][0] <= ticket:
-            self.answer(self.held.popleft()[1], after)
-            some = True
-        return some
+        due = tuple((after, make) for _, make in takewhile(lambda held: held[0] <= ticket, self.held))
+        self.held = self.held[len(due) :]
+        self.answers += due
+        return bool(due)
 
     @property
     def overfull(self) -> bool:
@@ -120,11 +122,14 @@ class Session:
 
     def take_prologue(self) -> bytes:
         """Take what comes first of the prologue: READ_MAX bytes of it at most, or one line."""
-        lines = [self.prologue.popleft()]
+        lines = [self.prologue[0]]
         room = READ_MAX - len(lines[0])
-        while self.prologue and len(self.prologue[0]) <= room:
-            room -= len(self.prologue[0])
-            lines.append(self.prologue.popleft())
+        for line in self.prologue[1:]:
+            room -= len(line)
+            if room < 0:
+                break
+            lines.append(line)
+        self.prologue = self.prologue[len(lines) :]
         return b"".join(lines)
 
     def is_due(self) -> bool:
@@ -133,10 +138,15 @@ class Session:
 
     def take_answers(self) -> bytes:
         """Take the answers that are due at the cursor, about READ_MAX bytes of them."""
-        due = b""
-        while self.is_due() and len(due) < READ_MAX:
-            due += encode(self.answers.popleft()[1]())
-        return due
+        data = b""
+        taken = 0
+        for after, make in self.answers:
+            if after > self.cursor or len(data) >= READ_MAX:
+                break
+            data += encode(make())
+            taken += 1
+        self.answers = self.answers[taken:]
+        return data
 
     def refuse(self, refused: Refused) -> Error:
         """One of its frames is refused: count it, and tell who listens; the answer to it."""
@@ -148,7 +158,7 @@ class Session:
     def farewell(self, frame: Bye, after: int) -> None:
         """Owe it a last frame, and nothing after that."""
         self.reason = frame.reason
-        self.held.clear()
+        self.held = ()
         self.answer(lambda: frame, after)
         self.closing = True
 
