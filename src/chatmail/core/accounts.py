@@ -32,8 +32,8 @@ class Accounts:
         self._next_id = next_id
         self._by_id: dict[int, Account] = {}
         self._by_name: dict[str, Account] = {}
-        # skeleton -> the names that have it, taken or being taken, by their folds
-        self._by_skeleton: dict[str, dict[str, str]] = {}
+        # skeleton -> the names that have it, taken or being taken: hardly ever more than one
+        self._by_skeleton: dict[str, tuple[str, ...]] = {}
         for account in accounts:
             self.add(account)
 
@@ -69,8 +69,9 @@ class Accounts:
 
     def taken_by(self, name: str) -> str | None:
         """The name that stands in the way of a new account of this name: the same, or one that looks like it."""
-        near = self._by_skeleton.get(skeleton(name), {})
-        return near.get(fold(name)) or next((other for other in near.values() if alike(name, other)), None)
+        near = self._by_skeleton.get(skeleton(name), ())
+        same = next((other for other in near if fold(other) == fold(name)), None)
+        return same or next((other for other in near if alike(name, other)), None)
 
     def reserve(self, name: str) -> int:
         """Hold a free name until ``add`` or ``release``, and give out an id for it."""
@@ -80,10 +81,12 @@ class Accounts:
 
     def release(self, name: str) -> None:
         """The name is free again after all."""
-        near = self._by_skeleton[skeleton(name)]
-        del near[fold(name)]
-        if not near:
-            del self._by_skeleton[skeleton(name)]
+        look = skeleton(name)
+        near = tuple(other for other in self._by_skeleton[look] if other != name)
+        if near:
+            self._by_skeleton[look] = near
+        else:
+            del self._by_skeleton[look]
 
     def add(self, account: Account) -> None:
         """Take in an account that is in the store."""
@@ -99,7 +102,10 @@ class Accounts:
         self.release(account.name)
 
     def _take(self, name: str) -> None:
-        self._by_skeleton.setdefault(skeleton(name), {})[fold(name)] = name
+        look = skeleton(name)
+        near = self._by_skeleton.get(look, ())
+        if name not in near:
+            self._by_skeleton[look] = (*near, name)
 
     def of(self, what: str) -> list[Account]:
         """The accounts with this address, or the one with this name."""

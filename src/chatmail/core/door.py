@@ -91,7 +91,8 @@ class Door:
 
     def name(self, host: str, now: float) -> None:
         """Somebody at this host takes a new name."""
-        self._named.count(origin_of(host), now)
+        if not is_loopback(host):
+            self._named.count(origin_of(host), now)
 
     def turn_back(self, session: Session) -> None:
         """The store did not take that join."""

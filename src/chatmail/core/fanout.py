@@ -30,6 +30,8 @@ class FanOut:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._outlets: dict[Session, Outlet] = {}
+        self.sessions = self._outlets.keys()
+        """All there are at any time."""
         self._some: set[Session] = set()
         self._all = False
         self._front = 0

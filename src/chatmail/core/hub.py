@@ -12,6 +12,7 @@ Time (``now``, seconds since the epoch) and randomness are passed in; ``due`` do
 it wants to be called next.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappop, heappush
@@ -84,17 +85,19 @@ class Hub:
         self.door = Door(self.accounts, self.bans, limits, random)
         self.roster = Roster(self)
         self.code_letter = code_letter
-        self.sessions: set[Session] = set()
         self.journal = Journal(
             snapshot.last - len(snapshot.entries), entries_max=limits.entries_max, bytes_max=limits.bytes_max
         )
         self.lookups: list[Lookup] = []
         self._wake = wake
         self._fan_out = FanOut(self.journal)
+        self.sessions = self._fan_out.sessions
         self._queue: list[tuple[Change, Session | None]] = []
         self._musts: list[Change] = []
         self._submitted = 0
         self._settled = 0
+        self._newcomers: deque[tuple[float, Session]] = deque()
+        """When they must have joined, in the order in which they came, which is that of these times."""
         self._agenda: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = count()
         for seq, entry in snapshot.entries:
@@ -111,14 +114,13 @@ class Hub:
         host = host_of(host)
         self.door.knock(host, now)
         session = Session(host, now, now + self.limits.join_time)
-        self.sessions.add(session)
         self._fan_out.add(session, outlet)
-        self.at(session.deadline, partial(self._check_joined, session))
+        self._newcomers.append((session.deadline, session))
+        self._wake()
         return session
 
     def disconnected(self, session: Session, now: float, reason: str = "connection lost") -> None:
         """A connection has ended; others hear of it only after the grace, in which it may come back."""
-        self.sessions.discard(session)
         self._fan_out.remove(session)
         session.gone = True
         account = session.account
@@ -380,9 +382,12 @@ class Hub:
 
     def due(self, now: float) -> float | None:
         """Do what has become due; the time at which to call again, None when there is nothing to wait for."""
-        while self._agenda and self._agenda[0][0] <= now:
-            heappop(self._agenda)[2](now)
-        return self._agenda[0][0] if self._agenda else None
+        newcomers, agenda = self._newcomers, self._agenda
+        while newcomers and (newcomers[0][0] <= now or not newcomers[0][1].is_outside):
+            self._check_joined(newcomers.popleft()[1], now)
+        while agenda and agenda[0][0] <= now:
+            heappop(agenda)[2](now)
+        return min((each[0][0] for each in (newcomers, agenda) if each), default=None)
 
     def at(self, when: float, do: Callable[[float], None]) -> None:
         """Have something done at a time; it is called with the time when it is."""
@@ -390,7 +395,7 @@ class Hub:
         self._wake()
 
     def _check_joined(self, session: Session, now: float) -> None:
-        if session.account is not None or session.gone or session.closing:
+        if not session.is_outside:
             return
         if now < session.deadline or session.blocked:
             self.at(max(session.deadline, now + 1), partial(self._check_joined, session))

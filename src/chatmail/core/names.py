@@ -107,7 +107,7 @@ def check_name(text: str) -> str:
 def fold(name: str) -> str:
     """What two names are compared by: NFKC and casefold, until neither changes anything."""
     folded = _nfkc(_nfkc(name).casefold())
-    return folded if folded == name else fold(folded)
+    return name if folded == name else fold(folded)
 
 
 def skeleton(name: str) -> str:

@@ -100,6 +100,11 @@ class Session:
         self.answers: tuple[tuple[int, Callable[[], Frame]], ...] = ()
         """What it is owed, each once it has read up to a number; made when it goes out."""
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether it has not joined, and still may."""
+        return self.account is None and not (self.gone or self.closing)
+
     def answer(self, make: Callable[[], Frame], after: int) -> None:
         """Owe it a frame, once it has read up to the number ``after``."""
         self.answers += ((after, make),)

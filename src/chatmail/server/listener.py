@@ -5,6 +5,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from contextvars import copy_context
 
 from chatmail.core.hosts import host_of
 from chatmail.core.hub import Hub
@@ -42,6 +43,9 @@ class Listener:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        # The same for all tasks, since each of thousands would hold its own: nothing is ever set in that context.
+        self._context = copy_context()
+        self._when_ended = self._ended
 
     async def open(self, host: str, port: int) -> int:
         """Listen; returns the port, which the system chose when 0 was asked for. Raises OSError."""
@@ -63,9 +67,9 @@ class Listener:
             writer.transport.abort()
             return
         connection = Connection(reader, writer, self._hub, self._buckets, self._clock, self._tls)
-        task = asyncio.get_running_loop().create_task(connection.run())
+        task = asyncio.get_running_loop().create_task(connection.run(), name="connection", context=self._context)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._when_ended, context=self._context)
 
     def _is_one_too_many(self, writer: asyncio.StreamWriter) -> bool:
         """Whether this connection can't come in, and so many are being told so that it can't be told."""

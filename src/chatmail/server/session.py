@@ -57,6 +57,7 @@ class Connection:
     __slots__ = (
         "_buckets",
         "_clock",
+        "_decoder",
         "_drainer",
         "_ending",
         "_frames",
@@ -94,10 +95,10 @@ class Connection:
         self._buckets = buckets
         self._tls = tls
         self._handshake: asyncio.Timeout | None = None
-        if buckets is not None:
-            now = clock()
-            self._frames = Bucket(buckets.rate, now)
-            self._pings = Bucket(PING_RATE, now)
+        self._frames: Bucket | None = None
+        """How fast it is read before it has joined, None before its first frame."""
+        self._pings: Bucket | None = None
+        self._decoder: Decoder[ClientFrame] = Decoder(ClientFrame, LINE_BEFORE_JOIN)
         self._session: Session | None = None
         self._may_read: asyncio.Event | None = None
         self._stalled = False
@@ -107,42 +108,59 @@ class Connection:
         self._reason = "connection lost"
 
     async def run(self) -> None:
-        """Serve this connection until either end hangs up."""
+        """Serve this connection until either end hangs up.
+
+        This coroutine is there as long as the connection. What it awaits while the peer is silent, and what it holds
+        then, is memory that each of thousands takes: the stream's reading, and nothing else.
+        """
         # Nothing is to wait in our memory but what the socket did not take of one write.
         self._transport.set_write_buffer_limits(high=0)
-        peer = self._transport.get_extra_info("peername")
-        host = peer[0] if peer else ""
         try:
-            await self._serve(host)
+            session = self._come_in()
+            await self._secure(self._hub.limits.tls_time)
+            while await self._take(session, await self._reader.read(READ_SIZE)):
+                pass
+        except Refused as refused:
+            await self._turn_away(refused)
         except OSError:
             pass  # the peer is gone, one way or another: the same as hanging up
         finally:
-            if self._ending is not None:
-                self._ending.cancel()
-            if self._drainer is not None:
-                self._drainer.cancel()
-            self._transport.abort()
+            self._go()
 
-    async def _serve(self, host: str) -> None:
-        try:
-            session = self._session = self._hub.connect(host, self._clock(), self)
-        except Refused as refused:
-            _log.debug("a connection from %s is refused: %s", host, refused.text)
+    def _come_in(self) -> Session:
+        """Be one of the hub's connections; raises Refused where there is no room."""
+        host = self._host()
+        session = self._session = self._hub.connect(host, self._clock(), self)
+        _log.debug("a connection from %s", host)
+        session.on_refusal = _log_refusal
+        return session
+
+    async def _turn_away(self, refused: Refused) -> None:
+        """Say why it can't come in, unless it is gone already."""
+        _log.debug("a connection from %s is refused: %s", self._host(), refused.text)
+        with suppress(OSError):
             await self._secure(LINGER)
             bye = Bye(reason=refused.text, retry=refused.code is Code.SERVER_FULL)
             self._transport.write(encode(refused.frame()) + encode(bye))
             self._end()
             await self._discard()
-            return
-        _log.debug("a connection from %s", host)
-        session.on_refusal = _log_refusal
-        try:
-            await self._secure(self._hub.limits.tls_time)
-            await self._converse(session)
-        finally:
+
+    def _host(self) -> str:
+        peer = self._transport.get_extra_info("peername")
+        return peer[0] if peer else ""
+
+    def _go(self) -> None:
+        """It has ended: leave the hub, and nothing behind."""
+        session = self._session
+        if session is not None:
             self._hub.disconnected(session, self._clock(), self._reason)
             if _log.isEnabledFor(logging.DEBUG):
                 _log.debug("%s is disconnected: %s", _who(session), session.reason or self._reason)
+        if self._ending is not None:
+            self._ending.cancel()
+        if self._drainer is not None:
+            self._drainer.cancel()
+        self._transport.abort()
 
     async def _secure(self, seconds: float) -> None:
         """Speak TLS from here on, if that is what is spoken; raises OSError when the peer doesn't do so in time.
@@ -160,33 +178,35 @@ class Connection:
         self._transport.set_write_buffer_limits(high=0)
         self.flush()
 
-    async def _converse(self, session: Session) -> None:
-        decoder: Decoder[ClientFrame] = Decoder(ClientFrame, LINE_BEFORE_JOIN)
-        while data := await self._reader.read(READ_SIZE):
-            now = self._clock()
-            for frame in decoder.feed(data):
-                if session.closing:
-                    await self._discard()
-                    return
-                if self._buckets is not None:
-                    wait = self._take_token(self._buckets, session, frame, now)
+    async def _take(self, session: Session, data: bytes) -> bool:
+        """Take what was read, frame by frame; whether there may be more."""
+        decoder = self._decoder
+        now = self._clock()
+        for frame in decoder.feed(data):
+            if session.closing:
+                await self._discard()
+                return False
+            if self._buckets is not None:
+                wait = self._take_token(self._buckets, session, frame, now)
+                now = await self._slow_down(session, wait) if wait else now
+            if isinstance(frame, WireError):
+                self._hub.refuse(session, frame, now)
+                continue
+            self._hub.receive(session, frame, now)
+            if session.blocked or session.overfull or self._stalled:
+                now = await self._held_up(session)
+            if session.account is not None and decoder.limit != LINE_MAX:
+                decoder.limit = LINE_MAX
+                if self._buckets is not None:  # coming in takes one too: who comes and goes is slowed as well
+                    self._frames = None
+                    wait = self._buckets.take(session.account.id, now)
                     now = await self._slow_down(session, wait) if wait else now
-                if isinstance(frame, WireError):
-                    self._hub.refuse(session, frame, now)
-                    continue
-                self._hub.receive(session, frame, now)
-                if session.blocked or session.overfull or self._stalled:
-                    now = await self._held_up(session)
-                if session.account is not None and decoder.limit != LINE_MAX:
-                    decoder.limit = LINE_MAX
-                    if self._buckets is not None:  # coming in takes one too: who comes and goes is slowed as well
-                        wait = self._buckets.take(session.account.id, now)
-                        now = await self._slow_down(session, wait) if wait else now
-        if not session.closing and not self._transport.is_closing():
+        if not data and not session.closing and not self._transport.is_closing():
             # It has hung up on its side only, as ``nc -N`` does: what it is owed still reaches it.
             session.blocked = True
             self._hub.hang_up(session)
             await self._held_up(session)
+        return bool(data)
 
     async def _discard(self) -> None:
         """Read on without looking, so that closing does not take the last words from the peer."""
@@ -199,8 +219,10 @@ class Connection:
         Those inside have one bucket, which a new connection does not fill.
         """
         if type(frame) is Ping:
+            self._pings = self._pings or Bucket(PING_RATE, now)
             return self._pings.take(now)
         if session.account is None:
+            self._frames = self._frames or Bucket(buckets.rate, now)
             return self._frames.take(now)
         return buckets.take(session.account.id, now)
 
