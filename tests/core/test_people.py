@@ -352,6 +352,22 @@ class TestLargeRooms:
         assert isinstance(people, People)
         assert (names(people), people.total) == (["Ed", "Ada", "Bo"], 5)
 
+    def test_every_newcomer_is_told_who_is_here_by_then(self) -> None:
+        """Somebody on the list is away, or back, or leaves; who comes after all others, there is no room for."""
+        house, (ada, bo, *_) = self.small(4)
+        ada.ask(Away(reason="lunch"))
+        welcome = house.peer().join("Ed")
+        assert (names(welcome), welcome.people[1].away, welcome.total) == (["Ed", "Ada", "Bo"], "lunch", 5)
+        bo.ask(Leave())
+        ada.ask(Away())
+        welcome = house.peer().join("Flo")
+        assert (names(welcome), welcome.people[1].away, welcome.total) == (["Flo", "Ada", "Cy"], UNSET, 5)
+        welcome = house.peer().join("Bo")
+        assert (names(welcome), welcome.total) == (["Bo", "Ada", "Cy"], 6)
+        ada.ask(Leave())
+        welcome = house.peer().join("Gil")
+        assert (names(welcome), welcome.total) == (["Gil", "Cy", "Di"], 6)
+
     def test_on_falling_below_everybody_gets_the_list(self) -> None:
         house, (ada, bo, cy, di, ed) = self.small(5)
         di.ask(Leave())

@@ -50,6 +50,8 @@ class Bans:
 
     def find(self, now: float, *whats: str) -> Ban | None:
         """A ban that holds now against any of these names, addresses and hosts."""
+        if not self._bans:
+            return None
         for what in whats:
             ban = self.get(self.key(what), now)
             if ban is not None:

@@ -47,7 +47,10 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 
 @cache
 def _decode_of(frames: Any) -> Callable[[str], Any]:
-    """What decodes a line into one of these frames: the same for all, as it keeps nothing from line to line."""
+    """What decodes a line into one of these frames: the same for all, as it keeps nothing from line to line.
+
+    One for each connection would be dear in time as well as in memory.
+    """
     return msgspec.json.Decoder(frames).decode
 
 

@@ -258,6 +258,8 @@ class Hub:
                 account = self.accounts.get(row.account)
                 if account is not None:
                     setattr(account, row.field, row.value)
+                    if row.field == "away":
+                        self.roster.changed()
         if change.then is not None:
             change.then(number)
 

@@ -19,6 +19,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import cache, lru_cache
 
 from chatmail.core.hosts import network
 from chatmail.core.lookalikes import TABLE, TWO_FACED
@@ -35,6 +36,9 @@ RESERVED = frozenset({
 
 WRITTEN_MAX = 8 * NAME_MAX
 """A text with more characters is no name, however it is normalized, which takes time: more than in step with length."""
+
+KEPT = 1_024
+"""So many folds and skeletons are kept: each of a name is asked for several times while somebody takes it."""
 
 LOCAL_MAX = 64
 """Longest part before the @, in characters (RFC 5321, 4.5.3.1.1)."""
@@ -104,12 +108,14 @@ def check_name(text: str) -> str:
     return name
 
 
+@lru_cache(KEPT)
 def fold(name: str) -> str:
     """What two names are compared by: NFKC and casefold, until neither changes anything."""
     folded = _nfkc(_nfkc(name).casefold())
     return name if folded == name else fold(folded)
 
 
+@lru_cache(KEPT)
 def skeleton(name: str) -> str:
     """What names that look alike have in common (UTS 39, section 4, after folding); never shown to anybody."""
     return _nfd(_nfd(fold(name)).translate(TABLE))
@@ -199,10 +205,14 @@ def _strokes(name: str) -> str:
     return "".join((char if char in "iIlL" else "1") * skeleton(char).count("i") for char in _nfd(_nfkc(name)))
 
 
+@cache
+def _looks_of_reserved() -> dict[str, str]:
+    return {skeleton(reserved): reserved for reserved in RESERVED}
+
+
 def _reserved(name: str) -> str | None:
     """The reserved name that this one is, or looks like, whether that is written small or large."""
-    looks = {skeleton(reserved): reserved for reserved in RESERVED}
-    reserved = looks.get(skeleton(name))
+    reserved = _looks_of_reserved().get(skeleton(name))
     if reserved is None or not (alike(name, reserved) or alike(name, reserved.upper())):
         return None  # it is called Ali, say
     return reserved

@@ -9,6 +9,7 @@ joined ──> connected <──────────────┐ comes ba
 
 from collections.abc import Callable
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -71,6 +72,8 @@ class Roster:
         """So many were here at once."""
         self.told = 0
         """So many comings and goings are entries of the journal."""
+        self._listed: dict[int, Person] | None = None
+        """The list of people as it is for all, by account, until it changes: a storm of joins asks for it each time."""
 
     def __len__(self) -> int:
         return len(self._present)
@@ -105,17 +108,32 @@ class Roster:
 
     def people(self, own: Presence | None = None, now: float | None = None) -> People:
         """The list of people, as many as one line may hold; ``own`` always among them, ``now`` as for a person."""
-        people = [own.person(now)] if own is not None else []
+        if now is not None:
+            listed = self._list(now)
+        elif self._listed is not None:
+            listed = self._listed
+        else:
+            listed = self._listed = self._list(None)
+        if own is not None:
+            listed = {own.account.id: own.person(now)} | listed
+        people = list(islice(listed.values(), max(1, self._hub.limits.presence_max)))
+        return People(people=people, total=len(self._present))
+
+    def _list(self, now: float | None) -> dict[int, Person]:
+        """The first of those who are here, by account, as many as one line may hold."""
+        listed: dict[int, Person] = {}
         room = PEOPLE_BYTES
-        for presence in self._present.values():
-            if presence is own:
-                continue
+        for id, presence in islice(self._present.items(), self._hub.limits.presence_max):
             person = presence.person(now)
             room -= 100 + 4 * len(person.name) + 6 * len(person.away or "")
-            if len(people) >= self._hub.limits.presence_max or room < 0:
+            if room < 0:
                 break
-            people.append(person)
-        return People(people=people, total=len(self._present))
+            listed[id] = person
+        return listed
+
+    def changed(self) -> None:
+        """Somebody on the list of people is not what they were."""
+        self._listed = None
 
     def arrive(self, account: Account, session: Session, now: float, *, told: bool) -> Presence:
         """Somebody is here, or back, with this session; an older one of theirs gets its goodbye.
@@ -125,6 +143,8 @@ class Roster:
         presence = self._present.get(account.id)
         if presence is None:
             presence = self._present[account.id] = Presence(account, stamp(now))
+            if len(self._present) <= self._hub.limits.presence_max:  # those after them are not on the list
+                self.changed()
             self._untold = self._untold or not told
             self.most = max(self.most, len(self._present))
             self.told += told
@@ -187,6 +207,7 @@ class Roster:
 
         def left(_: int | None) -> None:
             del self._present[account.id]
+            self.changed()
             gone = f"{account.name} left" if asker is not None else f"{account.name} left: {reason}"
             (tell or self._hub.tell)(gone)
             self._untold = self._untold or entry is None
