@@ -1,9 +1,16 @@
 """The fan-out: who may have something to take, and one write of the same bytes to each who is in step.
 
-A busy server's time goes here. Whoever stands where the last fan-out ended, is owed nothing else and may see no more
-than all, is not even asked: it is handed the bytes that all of them get. The others are told, and read on their own.
+A busy server's time goes here. Whoever has read all and is owed nothing is *in step*: all of those have one cursor, the
+front, and are not even asked, but handed what is open to all. Whoever is touched steps out, with a cursor of its own,
+reads on its own, and steps in again once it has read all.
+
+    journal   ... 41  42  43  44  45  46  47
+                      |               | front: thousands in step, who get 46 47 in one write each
+                      | one who is slow
 """
 
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Protocol
 
 from chatmail.core.journal import Journal, Lagged
@@ -20,7 +27,7 @@ class Outlet(Protocol):
         """Take this, unless there is no room for anything; whether it was taken."""
 
 
-class FanOut:
+class FanOut(Collection[Session]):
     """All sessions, and which of them may have something to take.
 
     Args:
@@ -29,62 +36,74 @@ class FanOut:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._outlets: dict[Session, Outlet] = {}
-        self.sessions = self._outlets.keys()
-        """All there are at any time."""
-        self._some: set[Session] = set()
-        self._all = False
-        self._front = 0
-        """Where the last fan-out ended."""
+        self._front = journal.last
+        self._in_step: dict[Session, Outlet] = {}
+        self._apart: dict[Session, Outlet] = {}
+        self._touched: set[Session] = set()
+
+    def __len__(self) -> int:
+        return len(self._in_step) + len(self._apart)
+
+    def __iter__(self) -> Iterator[Session]:
+        return chain(self._in_step, self._apart)
+
+    def __contains__(self, session: object) -> bool:
+        return session in self._in_step or session in self._apart
 
     def add(self, session: Session, outlet: Outlet) -> None:
         """A session, and where it takes what it is owed."""
-        self._outlets[session] = outlet
+        self._apart[session] = outlet
 
     def remove(self, session: Session) -> None:
         """A session is gone."""
-        del self._outlets[session]
-        self._some.discard(session)
+        self.step_out(session)
+        del self._apart[session]
+        self._touched.discard(session)
 
     def outlet(self, session: Session) -> Outlet:
         """Where this session's goes out."""
-        return self._outlets[session]
+        return self._in_step.get(session) or self._apart[session]
+
+    def step_out(self, session: Session) -> None:
+        """A session is about to read, or to be owed something: it gets a cursor of its own."""
+        outlet = self._in_step.pop(session, None)
+        if outlet is not None:
+            session.cursor = self._front
+            self._apart[session] = outlet
+
+    def cursor(self, session: Session) -> int:
+        """The number of the last entry this session has, or that is not for it."""
+        return self._front if session in self._in_step else session.cursor
 
     def touch(self, session: Session) -> None:
         """A session may have something to take."""
-        self._some.add(session)
-
-    def touch_all(self) -> None:
-        """There is something for all."""
-        self._all = True
+        self.step_out(session)
+        self._touched.add(session)
 
     def flush(self) -> None:
         """Have every session take what there may be for it."""
-        some, self._some = self._some, set()
-        if self._all:
-            self._all = False
-            self._hand_out()
-        else:
-            for session in some:
-                self._outlets[session].flush()
+        touched, self._touched = self._touched, set()
+        # Whoever is apart, and was not touched, has something only if there is something for all.
+        for session in list(self._apart) if self._hand_out() else touched:
+            self._apart[session].flush()
+            if session.has_read_all(self._front):
+                self._in_step[session] = self._apart.pop(session)
 
-    def _hand_out(self) -> None:
-        front, self._front = self._front, self._journal.last
-        try:
-            data, end, apart = self._journal.read_open(front)
-        except Lagged:  # so much came at once
-            data, end, apart = b"", front, set()
-        for session, outlet in list(self._outlets.items()):
-            account = session.account
-            if (
-                data
-                and session.cursor == front
-                and account is not None
-                and account.id not in apart
-                and not (session.answers or session.prologue or session.looking_up or session.closing)
-                and outlet.write(data)
-            ):
-                session.cursor = end
-                if end == self._front:
-                    continue
-            outlet.flush()
+    def _hand_out(self) -> bool:
+        """Bring those in step to the end of the journal; whether there was something for all."""
+        some = False
+        while self._front < self._journal.last:
+            try:
+                data, end = self._journal.read_open(self._front)
+            except Lagged:  # so much came at once
+                some = True
+                data, end = b"", self._journal.last
+                for session in list(self._in_step):
+                    self.step_out(session)
+            if data:
+                some = True
+                full = [session for session, outlet in self._in_step.items() if not outlet.write(data)]
+                for session in full:
+                    self.step_out(session)
+            self._front = end
+        return some

@@ -13,7 +13,7 @@ it wants to be called next.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -91,7 +91,7 @@ class Hub:
         self.lookups: list[Lookup] = []
         self._wake = wake
         self._fan_out = FanOut(self.journal)
-        self.sessions = self._fan_out.sessions
+        self.sessions: Collection[Session] = self._fan_out
         self._queue: list[tuple[Change, Session | None]] = []
         self._musts: list[Change] = []
         self._submitted = 0
@@ -172,6 +172,7 @@ class Hub:
 
     def read(self, session: Session) -> tuple[bytes, bool]:
         """What goes out to this session next, at most one read of the journal; and whether there may be more."""
+        self._fan_out.step_out(session)
         account = session.account
         if account is None or session.prologue or session.looking_up or session.closing:
             return self._read_apart(session)
@@ -207,6 +208,10 @@ class Hub:
             pass
         session.cursor = self.journal.last
         return session.take_answers(), session.is_due()
+
+    def cursor(self, session: Session) -> int:
+        """The number of the last entry that went out to a session, or was not for it."""
+        return self._fan_out.cursor(session)
 
     def flush(self) -> None:
         """Have every session take what there may be for it."""
@@ -301,13 +306,10 @@ class Hub:
         audience = entry.audience
         said = entry.kind == "message" or entry.kind == "notice"
         self.journal.append(wire.encode(entry.frame(number)), audience, said=said)
-        if audience is None:
-            self._fan_out.touch_all()
-        else:
-            for account in audience:
-                session = self.roster.reach(account)
-                if session is not None:
-                    self._fan_out.touch(session)
+        for account in audience or ():
+            session = self.roster.reach(account)
+            if session is not None:
+                self._fan_out.touch(session)
 
     def expire(self, upto: int) -> None:
         """The store has let go of the entries up to this number; so does the journal."""

@@ -137,13 +137,10 @@ class Journal:
             at = place
         return b"".join([*pieces, view[at:]]), end
 
-    def read_open(self, cursor: int) -> tuple[bytes, int, set[int]]:
-        """What all may see after a cursor, the cursor after that, and the accounts that may see more. Raises Lagged."""
+    def read_open(self, cursor: int) -> tuple[bytes, int]:
+        """The same for whoever may see only what is open to all. Raises Lagged."""
         data, end, _ = self._stretch(cursor)
-        more: set[int] = set()
-        for number in takewhile(cursor.__lt__, reversed(self._audience)):
-            more.update(self._audience[number])
-        return data, end, more
+        return data, end
 
     def _stretch(self, cursor: int) -> _Stretch:
         """What is open to all after a cursor; one bytes object for all cursors with the same open entry next."""

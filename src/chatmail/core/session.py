@@ -105,6 +105,11 @@ class Session:
         """Whether it has not joined, and still may."""
         return self.account is None and not (self.gone or self.closing)
 
+    def has_read_all(self, last: int) -> bool:
+        """Whether it has read the journal up to this number, and is owed nothing besides."""
+        owed = self.prologue or self.answers or self.looking_up or self.closing
+        return self.account is not None and self.cursor == last and not owed
+
     def answer(self, make: Callable[[], Frame], after: int) -> None:
         """Owe it a frame, once it has read up to the number ``after``."""
         self.answers += ((after, make),)

@@ -228,7 +228,7 @@ def ping(hub: "Hub", session: Session, frame: Ping, now: float) -> None:
     account = _account(session)
     hub.watch(session, now)
     hub.mailroom.heard(account.id, session.floor)
-    if frame.seq is not UNSET and session.proven and max(account.seen, session.seen) < frame.seq <= session.cursor:
+    if frame.seq is not UNSET and session.proven and max(account.seen, session.seen) < frame.seq <= hub.cursor(session):
         session.seen = frame.seq
 
         def not_stored(_: str) -> None:
