@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from chatmail.core.hub import Hub
 from chatmail.core.limits import Limits, Rate
+from chatmail.core.session import Session
 from chatmail.core.wire import (
     Ack,
     Bye,
@@ -33,7 +35,6 @@ from chatmail.core.wire import (
     encode,
 )
 from chatmail.server.app import House, running
-from chatmail.server.session import Connection
 from chatmail.server.settings import Settings
 from chatmail.server.stores.database import MEMORY
 from tests.peer import PATIENCE, Peer, peers
@@ -370,15 +371,15 @@ async def test_a_fault_of_ours_in_one_connection_ends_only_that_one(
 ) -> None:
     async with house(tmp_path, Limits(grace=0)) as h, peers(h.port, "John", "Mary", "Ann") as (john, mary, ann):
         unlucky = h.hub.roster.session_of(2)
-        right = Connection._put
+        right = Hub.read
 
-        def wrong(connection: Connection, data: bytes) -> None:
-            if connection._session is unlucky:
+        def wrong(hub: Hub, session: Session) -> tuple[bytes, bool]:
+            if session is unlucky:
                 raise KeyError("no such thing")
-            right(connection, data)
+            return right(hub, session)
 
-        monkeypatch.setattr(Connection, "_put", wrong)
-        await john.send(Say(text="hello"))
+        monkeypatch.setattr(Hub, "read", wrong)
+        await john.send(Dm(to="Mary", text="hello"), Say(text="hello"))
         await ann.expect(Message, text="hello")
         await mary.until_hung()
         assert (await john.expect(Left)).name == "Mary"
