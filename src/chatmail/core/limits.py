@@ -56,8 +56,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     bytes_max: int = BYTES_MAX
     send_buffer: int = 256 * 1024
     """What the system may hold of one session's output."""
-    backlog: int = 1_024
-    """Connections that may wait in the system until they are accepted."""
+    backlog: int = 4_096
+    """Connections that may wait in the system until they are accepted. To one more nothing is said, and it tries again
+    after 1 s, 3 s, 7 s …; Linux has no more wait than these where nobody set net.core.somaxconn."""
 
 
 BUCKETS_MIN = 64

@@ -111,7 +111,7 @@ class Settings:
     journal_size: int = 16_384
     """In KiB, as ``send_buffer``."""
     send_buffer: int = 256
-    backlog: int = 1_024
+    backlog: int = 4_096
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_file: Path | None = None
     log_format: Literal["text", "json"] = "text"
