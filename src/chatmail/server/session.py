@@ -263,6 +263,8 @@ class Connection:
         session = self._session
         if session is None or self._shut:
             return
+        if self._stalled and self._may_read is None and not session.closing:
+            return
         if self._handshake is not None:  # nothing can be said yet, not even goodbye
             if session.closing and not self._handshake.expired():
                 self._handshake.reschedule(0)
@@ -303,8 +305,10 @@ class Connection:
                 sent = 0
             if sent == len(data):
                 return True
-            data = data[sent:]
-        self._transport.write(data)
+            # A view: what a thousand slow readers still have to take is the same bytes.
+            self._transport.write(memoryview(data)[sent:])
+        else:
+            self._transport.write(data)
         if self._transport.get_write_buffer_size():
             self._stalled = True
             self._drainer = asyncio.get_running_loop().create_task(self._drain(), name="drain")
