@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,8 @@ async def test_what_was_not_written_is_not_reported_as_seen(server: ScriptedServ
 
 async def test_following_goes_on_without_an_end_and_through_cuts(server: ScriptedServer) -> None:
     """Whatever standard input is; SIGINT and SIGTERM end it well."""
+    noon = datetime(2001, 2, 3, 12, tzinfo=UTC)  # the same date in nearly all of the world, and never today
+    new, missed = (structs.replace(each, time=noon) for each in (message(2, "new"), message(3, "missed")))
     for number in (signal.SIGINT, signal.SIGTERM):
         async with chatting(server, "--follow") as process:
             assert process.stdin
@@ -168,11 +171,12 @@ async def test_following_goes_on_without_an_end_and_through_cuts(server: Scripte
             process.stdin.write(b"not said\n")
             process.stdin.close()
             visit = await server.visit()
-            await visit.admit(message(1, "old"), message(2, "new"), answer=welcome("ci", seq=1))
+            await visit.admit(message(1, "old"), new, answer=welcome("ci", seq=1))
+            assert await process.stdout.readline() == b"-- Saturday, 2001-02-03\n"
             assert (await process.stdout.readline()).endswith(b"Mary: new\n")
             visit.cut()
             visit = await server.visit()
-            await visit.admit(message(3, "missed"), answer=welcome("ci", seq=3, resumed=True))
+            await visit.admit(missed, answer=welcome("ci", seq=3, resumed=True))
             assert (await process.stdout.readline()).endswith(b"Mary: missed\n")
             process.send_signal(number)
             await leave(visit)
