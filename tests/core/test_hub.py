@@ -888,3 +888,14 @@ class TestTime:
         mary.send(Who())
         woken.append(house.wakes)
         assert woken == sorted(set(woken))
+
+    def test_nothing_is_due_for_who_has_joined(self) -> None:
+        """The time they had for that is forgotten at once, and not only when it is up."""
+        house = House()
+        house.join("Mary")
+        late = house.peer()
+        house.wait(1)
+        house.join("John")
+        assert house.hub.due(house.now) == house.now + 9
+        late.cut()
+        assert house.hub.due(house.now) is None

@@ -14,11 +14,10 @@ it wants to be called next.
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from msgspec import UNSET
 
@@ -48,6 +47,8 @@ from chatmail.core.records import (
 )
 from chatmail.core.session import Session
 from chatmail.core.wire import Code, Refused
+
+Whom = TypeVarTuple("Whom")
 
 
 class Hub:
@@ -98,7 +99,7 @@ class Hub:
         self._settled = 0
         self._newcomers: deque[tuple[float, Session]] = deque()
         """When they must have joined, in the order in which they came, which is that of these times."""
-        self._agenda: list[tuple[float, int, Callable[[float], None]]] = []
+        self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = count()
         for seq, entry in snapshot.entries:
             self._publish(entry, seq)
@@ -390,19 +391,20 @@ class Hub:
         while newcomers and (newcomers[0][0] <= now or not newcomers[0][1].is_outside):
             self._check_joined(newcomers.popleft()[1], now)
         while agenda and agenda[0][0] <= now:
-            heappop(agenda)[2](now)
+            _, _, do, whom = heappop(agenda)
+            do(*whom, now)
         return min((each[0][0] for each in (newcomers, agenda) if each), default=None)
 
-    def at(self, when: float, do: Callable[[float], None]) -> None:
-        """Have something done at a time; it is called with the time when it is."""
-        heappush(self._agenda, (when, next(self._order), do))
+    def at(self, when: float, do: Callable[[*Whom, float], None], *whom: *Whom) -> None:
+        """Have something done at a time; it is called with these, and the time when it is."""
+        heappush(self._agenda, (when, next(self._order), do, whom))
         self._wake()
 
     def _check_joined(self, session: Session, now: float) -> None:
         if not session.is_outside:
             return
         if now < session.deadline or session.blocked:
-            self.at(max(session.deadline, now + 1), partial(self._check_joined, session))
+            self.at(max(session.deadline, now + 1), Hub._check_joined, self, session)
         else:
             late = (
                 "the code was not given in time" if session.challenge else f"no join within {self.limits.join_time:g} s"
@@ -413,7 +415,7 @@ class Hub:
         """Expect signs of life of this session from now on."""
         if not session.pings:
             session.pings = True
-            self.at(now + self.limits.silence, partial(self._check_alive, session))
+            self.at(now + self.limits.silence, Hub._check_alive, self, session)
 
     def _check_alive(self, session: Session, now: float) -> None:
         if session.gone or session.closing:
@@ -421,7 +423,7 @@ class Hub:
         if session.deaf:
             session.heard = now
         if now < session.heard + self.limits.silence:
-            self.at(session.heard + self.limits.silence, partial(self._check_alive, session))
+            self.at(session.heard + self.limits.silence, Hub._check_alive, self, session)
         else:
             self.dismiss(session, f"no sign of life for {self.limits.silence:g} s", retry=True)
 
