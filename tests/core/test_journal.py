@@ -221,6 +221,62 @@ def test_reads_end_where_they_did_however_many_went_before() -> None:
     assert ends(journal, 2998, A) == [2999, 3000, 3002, 3004, 3006]
 
 
+def test_and_however_often_it_was_read() -> None:
+    journal = Journal(entries_max=20)
+    for number in range(1, 3001):
+        journal.append(b"x" * (READ_MAX // 2 + 1))
+        assert journal.read(number - 1, A)[1] == number
+    assert ends(journal, journal.first - 1, A) == list(range(journal.first, 3001))
+
+
+# Who is in step.
+
+
+def test_what_was_added_since_the_last_read_is_one_read_if_it_fits() -> None:
+    """Wherever those before it ended: or who is in step would get it in two."""
+    journal = journal_of(*[b"x" * 1024] * 40)
+    assert ends(journal, 0, A) == [40]
+    for _ in range(40):
+        journal.append(b"y" * 1024)
+    assert ends(journal, 40, A) == [80]
+    assert ends(journal, 0, A) == [40, 80]
+    for _ in range(100):
+        journal.append(b"z" * 1024)
+    assert ends(journal, 80, A) == [144, 180]
+    journal.append(b"0")
+    assert ends(journal, 180, A) == [181]
+    assert ends(journal, 0, A) == [40, 80, 144, 181]
+
+
+def test_so_much_at_once_that_it_pushes_itself_out_can_still_be_read() -> None:
+    journal = Journal(entries_max=10)
+    for number in range(1, 31):
+        journal.append(b"%02d" % number * (READ_MAX // 4))
+    assert read_all(journal, 20, A) == b"".join(b"%02d" % number * (READ_MAX // 4) for number in range(21, 31))
+
+
+def test_direct_messages_stand_where_they_were_said() -> None:
+    """At the beginning, side by side, and at the end; of others, there is nothing."""
+    journal = journal_of(b"1")
+    for data, audience in (
+        (b"[2]", (A, B)),
+        (b"[3]", (A, C)),
+        (b"4", None),
+        (b"[5]", (B, C)),
+        (b"6", None),
+        (b"[7]", (C, A)),
+        (b"[8]", (A, A)),
+    ):
+        journal.append(data, audience)
+    assert journal.read(0, A) == (b"1[2][3]46[7][8]", 8)
+    assert journal.read(1, A) == (b"[2][3]46[7][8]", 8)
+    assert journal.read(3, A) == (b"46[7][8]", 8)
+    assert journal.read(0, B) == (b"1[2]4[5]6", 8)
+    assert journal.read(1, C) == (b"[3]4[5]6[7]", 8)
+    assert journal.read(6, C) == (b"[7]", 8)
+    assert journal.read_open(0) == journal.read(0, D) == (b"146", 8)
+
+
 # History.
 
 

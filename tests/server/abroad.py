@@ -45,7 +45,9 @@ NETWORKS = {
 def prepare() -> None:
     """Give the network its addresses."""
     addresses = [address for hosts in NETWORKS.values() for address in {*hosts.here, hosts.elsewhere}]
-    for line in ["link set lo up", *(f"address add {address} dev lo" for address in addresses)]:
+    # One of IPv6 could not be used at once: the system would first look whether another machine has it.
+    adding = (f"address add {address} dev lo{' nodad' * (':' in address)}" for address in addresses)
+    for line in ["link set lo up", *adding]:
         subprocess.run(["ip", *line.split()], check=True)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -27,12 +28,15 @@ from chatmail.core.wire import (
     Say,
     Welcome,
 )
+from chatmail.server import engine
 from chatmail.server.app import House, running
+from chatmail.server.engine import Engine
 from chatmail.server.settings import Settings
 from chatmail.server.stores import StoreError
 from chatmail.server.stores.database import MEMORY
 from chatmail.server.stores.sqlite import SqliteStore
 from tests.peer import Peer, peers
+from tests.server.house import House as Hall
 
 
 class GatedStore(SqliteStore):
@@ -223,3 +227,46 @@ async def test_a_store_that_hangs_at_the_end_is_not_waited_for_forever(
         store.gate.clear()
         h.hub.submit(Change(must=True))
     assert any("is lost" in record.getMessage() for record in caplog.records)
+
+
+async def test_while_more_comes_in_a_crowd_is_written_to_later_but_not_without_end(store: GatedStore) -> None:
+    hall = await Hall.open("Mary")
+    driver = Engine(store, time.time)
+    flushes = []
+    hall.hub.flush = lambda: flushes.append("flush")  # type: ignore[method-assign]
+    driver._took = 3600.0
+    for _ in range(2):
+        hall.hub.receive(hall.sessions["Mary"], Say(text="hello"), 0.0)
+        await driver._hand_out(hall.hub)
+    assert flushes == [], "the next batch brings it along"
+    hall.hub.take()
+    await driver._hand_out(hall.hub)
+    assert flushes == ["flush"], "nothing more comes"
+    driver._took = 3600.0
+    hall.hub.receive(hall.sessions["Mary"], Say(text="hello"), 0.0)
+    await driver._hand_out(hall.hub)
+    assert driver._gathering is not None
+    driver._gathering -= 3600.0
+    await driver._hand_out(hall.hub)
+    assert flushes == ["flush", "flush"], "it has waited for as long as the last one took"
+    hall.hub.receive(hall.sessions["Mary"], Say(text="hello"), 0.0)
+    await driver._hand_out(hall.hub)
+    assert flushes == ["flush", "flush", "flush"], "that one took no time"
+
+
+async def test_what_is_held_back_goes_out_when_the_next_batch_is_refused(
+    store: GatedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "GATHER", -1.0)
+    monkeypatch.setattr(engine, "TURNS", 50)
+    monkeypatch.setattr(engine, "PAUSE", 0)
+    async with house(store) as h, peers(h.port, "John", "Mary") as (john, mary):
+        for number in range(20):
+            store.full = number % 2 == 1
+            await john.send(Say(text=f"{number}"))
+            if store.full:
+                await john.expect(Error, code=Code.UNAVAILABLE)
+            else:
+                await mary.expect(Message, text=f"{number}")
+            await mary.send(Ping())
+            await mary.expect(Pong)
