@@ -6,7 +6,6 @@ the second, figures by name as JSON on standard output. What went wrong goes to 
 
 import gc
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.section import Bench, Row
-from tests.benchmarks.servers import HERE, SERVERS, BenchmarkError, Kind, many_files, on_cpu, serving
+from tests.benchmarks.servers import SERVERS, BenchmarkError, Kind, many_files, run_load, serving
 from tests.benchmarks.tally import LoadError
 
 Figures = Mapping[str, float]
@@ -34,25 +33,7 @@ class Target:
 
 def play(work: str, target: Target, size: object, patience: float, cpu: int | None) -> Figures:
     """Do the work once, within so many seconds. Raises BenchmarkError."""
-    told = (json.dumps(asdict(target)), json.dumps(size))
-    with on_cpu(cpu):
-        load = subprocess.Popen(
-            (sys.executable, "-m", f"tests.benchmarks.{work}", *told),
-            cwd=HERE.parent.parent,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    try:
-        out, err = load.communicate(timeout=patience)
-    except subprocess.TimeoutExpired:
-        load.kill()
-        load.communicate()
-        raise BenchmarkError("the load came to no end") from None
-    if load.returncode:
-        raise BenchmarkError(f"the load failed: {err.strip()}")
-    figures: Figures = json.loads(out)
+    figures: Figures = run_load(work, [json.dumps(asdict(target)), json.dumps(size)], patience, cpu)
     return figures
 
 

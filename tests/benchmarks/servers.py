@@ -10,12 +10,12 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.benchmarks.flood import Phase
 from tests.benchmarks.load import Outcome, Paced, Plan
@@ -169,11 +169,11 @@ def serving(name: str, kind: Kind, settings: Mapping[str, str], cpu: int | None)
             server.end()
 
 
-def put_load(plan: Plan, cpu: int | None) -> Outcome:
-    """Run a load to its end. Raises BenchmarkError."""
+def run_load(work: str, arguments: Sequence[str], patience: float, cpu: int | None) -> Any:
+    """Run the load of a work to its end, within so many seconds; what it found. Raises BenchmarkError."""
     with on_cpu(cpu):
         load = subprocess.Popen(
-            (sys.executable, "-m", "tests.benchmarks.load", json.dumps(asdict(plan))),
+            (sys.executable, "-m", f"tests.benchmarks.{work}", *arguments),
             cwd=HERE.parent.parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -181,14 +181,20 @@ def put_load(plan: Plan, cpu: int | None) -> Outcome:
             text=True,
         )
     try:
-        # The load has a deadline for each of its five steps; this one is for a load that hangs.
-        out, err = load.communicate(timeout=5 * plan.patience + 2 * (plan.saturated + plan.paced) + PATIENCE)
+        out, err = load.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
         load.kill()
         load.communicate()
         raise BenchmarkError("the load came to no end") from None
     if load.returncode:
         raise BenchmarkError(f"the load failed: {err.strip()}")
-    found = json.loads(out)
+    return json.loads(out)
+
+
+def put_load(plan: Plan, cpu: int | None) -> Outcome:
+    """Have a crowd talk. Raises BenchmarkError."""
+    # The load has a deadline for each of its five steps; this one is for a load that hangs.
+    patience = 5 * plan.patience + 2 * (plan.saturated + plan.paced) + PATIENCE
+    found = run_load("load", [json.dumps(asdict(plan))], patience, cpu)
     paced = found["paced"]
     return Outcome(saturated=Phase(**found["saturated"]), paced=Paced(**paced) if paced else None)

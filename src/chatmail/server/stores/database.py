@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain, groupby
 from pathlib import Path
-from typing import TypeVar, assert_never
+from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -22,8 +22,6 @@ from chatmail.core.digest import DAY
 from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX
 from chatmail.core.records import (
     Account,
-    Act,
-    Audit,
     Ban,
     Change,
     Earlier,
@@ -33,18 +31,17 @@ from chatmail.core.records import (
     Letter,
     Motd,
     Patch,
-    Query,
     Question,
     Row,
-    Sent,
     Snapshot,
-    Span,
     Stored,
 )
 from chatmail.server.stores import StoreError
+from chatmail.server.stores.lookups import look_up
 from chatmail.server.stores.rows import (
     ENTRY,
     KEYS,
+    SAID,
     TABLES,
     Values,
     columns,
@@ -56,7 +53,7 @@ from chatmail.server.stores.rows import (
     record,
     values,
 )
-from chatmail.server.stores.said import DIRECTS_OF, NUMBER_OF, Key, Said
+from chatmail.server.stores.said import Key, Said
 from chatmail.server.stores.schema import prepare
 
 MEMORY = ":memory:"
@@ -71,8 +68,6 @@ AUDIT_MAX = 10_000
 """So many acts of the operator are kept."""
 
 R = TypeVar("R", Account, Ban)
-
-_SAID = "kind IN ('message', 'direct', 'notice')"
 
 
 class Database:
@@ -255,56 +250,7 @@ class Database:
     def look_up(self, query: Question) -> Found:
         """See ``Store.look_up``; what is not indexed yet is not found by its words."""
         with _explained():
-            match query:
-                case Span():
-                    return self._span(query)
-                case Query():
-                    return self._query(query)
-                case Sent():
-                    return self._sent(query)
-                case Audit():
-                    return self._audit(query)
-                case _:
-                    assert_never(query)
-
-    def _span(self, span: Span) -> Found:
-        select = self._reader.execute
-        between = "seq > :after AND seq < :before AND reader IS NOT NULL"
-        bounds = {"after": span.after, "before": span.before, "account": span.account}
-        (directs,) = select(f"SELECT count(*) FROM entry WHERE {between}", bounds).fetchone()
-        rows = select(f"SELECT {ENTRY} FROM entry WHERE seq IN ({DIRECTS_OF}) ORDER BY seq", bounds).fetchall()
-        return Found(entries=tuple(map(entry_of, rows)), open=span.before - 1 - span.after - directs)
-
-    def _query(self, query: Query) -> Found:
-        source, number, words = "entry WHERE", "seq", ""
-        if query.words is not None:
-            source, number = "words JOIN entry ON seq = words.rowid WHERE words MATCH :words AND", "words.rowid"
-            words = _match(query.words)
-        may_see = "(reader IS NULL OR ((author = :account OR reader = :account) AND seq > :floor))"
-        rows = self._reader.execute(
-            f"SELECT {ENTRY} FROM {source} {number} < :before AND {_SAID} AND {may_see}"
-            f" ORDER BY {number} DESC LIMIT :most",
-            {
-                "words": words,
-                "before": query.before,
-                "account": query.account,
-                "floor": query.floor,
-                "most": query.count + 1,
-            },
-        ).fetchall()
-        return Found(entries=tuple(map(entry_of, reversed(rows[: query.count]))), more=len(rows) > query.count)
-
-    def _sent(self, sent: Sent) -> Found:
-        row = self._reader.execute(
-            f"SELECT {ENTRY} FROM entry WHERE seq = ({NUMBER_OF})", {"author": sent.author, "said": sent.id}
-        ).fetchone()
-        return Found(entries=() if row is None else (entry_of(row),))
-
-    def _audit(self, audit: Audit) -> Found:
-        acts = f"SELECT {columns(Act)} FROM audit ORDER BY rowid DESC LIMIT ?"
-        rows = self._reader.execute(acts, (audit.count + 1,)).fetchall()
-        newest = tuple(record(Act, row) for row in reversed(rows[: audit.count]))
-        return Found(acts=newest, more=len(rows) > audit.count)
+            return look_up(self._reader, query)
 
     # Housekeeping.
 
@@ -317,7 +263,7 @@ class Database:
                 with self._transaction():
                     self._writer.execute(
                         "INSERT INTO words (rowid, text)"
-                        f" SELECT seq, text FROM entry WHERE seq > ? AND seq <= ? AND {_SAID}",
+                        f" SELECT seq, text FROM entry WHERE seq > ? AND seq <= ? AND {SAID}",
                         (done, upto),
                     )
                     self._writer.execute("UPDATE house SET indexed = ?", (upto,))
@@ -353,7 +299,7 @@ class Database:
         if upto is None:
             return 0
         old = f"{old} AND {free} AND seq <= {upto}"
-        gone = f"SELECT 'delete', seq, text FROM entry WHERE {old} AND {_SAID}"
+        gone = f"SELECT 'delete', seq, text FROM entry WHERE {old} AND {SAID}"
         select(f"INSERT INTO words (words, rowid, text) {gone}", bounds)
         self._said.delete(old, bounds)
         select(f"DELETE FROM entry WHERE {old}", bounds)
@@ -408,12 +354,3 @@ def _explained() -> Iterator[None]:
         raise StoreError(why) from error
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
         raise StoreError(f"the file is damaged ({error}); move it away to begin anew") from error
-
-
-def _match(words: str) -> str:
-    """These words as a query of FTS5 (https://www.sqlite.org/fts5.html, section 3): each a string, and a prefix.
-
-    A single letter of ASCII is no prefix: half of all words begin with some.
-    """
-    terms = [(word.replace('"', '""'), "" if len(word) == 1 and word.isascii() else "*") for word in words.split()]
-    return " ".join(f'"{word}"{star}' for word, star in terms) or '""'

@@ -31,6 +31,9 @@ KEYS = {"account": "id", "ban": "what", "mail": "seq", "letter": "message_id", "
 ENTRY = 'seq, kind, time, author, sender, reader, "to", entry.text, id'
 """The columns of an entry, for ``entry_of``."""
 
+SAID = "kind IN ('message', 'direct', 'notice')"
+"""Which entries somebody said."""
+
 _decode_mails = msgspec.json.Decoder(tuple[Mail, ...]).decode
 _decode_receipt = msgspec.json.Decoder(Receipt).decode
 
