@@ -84,7 +84,8 @@ class FanOut(Collection[Session]):
         """Have every session take what there may be for it."""
         touched, self._touched = self._touched, set()
         # Whoever is apart, and was not touched, has something only if there is something for all.
-        for session in list(self._apart) if self._hand_out() else touched:
+        asked = self._apart if self._hand_out() else self._apart.keys() & touched
+        for session in list(asked):
             self._apart[session].flush()
             if session.has_read_all(self._front):
                 self._in_step[session] = self._apart.pop(session)
