@@ -16,9 +16,9 @@ Where to start reading:
   ``hub`` with its parts: ``door`` and ``entrance`` (coming in), ``people`` (who is here), ``talk`` (saying things),
   ``fanout`` (one write for all), ``mailroom`` and ``digest`` (which message becomes which mail, when), ``operator``.
 - ``server`` puts I/O around it: ``app`` wires the parts together, ``engine`` drives the hub, ``session`` is one
-  connection, ``stores`` keep everything (``database``), ``tls`` has the certificate, ``postman`` sends mail
-  (``letters`` composes it, ``mailers`` and ``transaction`` hand it over), ``console`` is the operator's prompt
-  (``desk`` answers, ``log`` keeps), ``checkmail`` tries the mail account.
+  connection, ``stores`` keep everything (``database``, with ``said`` and ``lookups``), ``tls`` has the certificate,
+  ``postman`` sends mail (``letters`` composes it, ``mailers`` and ``transaction`` hand it over), ``console`` is the
+  operator's prompt (``desk`` answers, ``log`` keeps), ``checkmail`` tries the mail account.
 - ``client``: ``app`` with ``options`` and ``config`` (what was chosen), ``connection`` (join, resume, reconnect),
   with ``dial`` and ``trust`` (TLS, and whom to believe) and ``tokens`` (the proof that is kept), ``timeline`` (what
   has been seen), ``lookback`` (what was said before), ``screen`` and ``entry`` (how it looks), ``reading`` with
