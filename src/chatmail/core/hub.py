@@ -116,7 +116,10 @@ class Hub:
         self.door.knock(host, now)
         session = Session(host, now, now + self.limits.join_time)
         self._fan_out.add(session, outlet)
-        self._newcomers.append((session.deadline, session))
+        if self._newcomers and session.deadline < self._newcomers[-1][0]:  # the clock was put back
+            self.at(session.deadline, Hub._check_joined, self, session)
+        else:
+            self._newcomers.append((session.deadline, session))
         self._wake()
         return session
 
@@ -152,7 +155,11 @@ class Hub:
             session.deadline = max(session.deadline, now + self.limits.join_time)
         if refused.final:
             self.dismiss(session, refused.text, retry=refused.code is Code.SERVER_FULL)
-        elif session.bad_frames > self.limits.bad_frames:
+        self.judge(session)
+
+    def judge(self, session: Session) -> None:
+        """Send away who has made too many mistakes."""
+        if session.bad_frames > self.limits.bad_frames:
             self.dismiss(session, f"more than {self.limits.bad_frames} bad frames", retry=False)
         elif session.join_errors >= self.limits.join_errors:
             self.dismiss(session, f"{self.limits.join_errors} errors without joining", retry=False)
@@ -277,6 +284,7 @@ class Hub:
         if change.undo is not None:
             change.undo()
         self.reply(session, talk.again(session, entry, earlier))
+        self.judge(session)
 
     def refused(self, batch: Sequence[tuple[Change, Session | None]], why: str) -> None:
         """The store surely has nothing of this batch: whoever asked is told."""

@@ -107,6 +107,7 @@ def _unless_said(hub: "Hub", session: Session, entry: Entry, full: Refused, now:
         session.blocked = False
         if found.entries:
             hub.answer(session, again(session, entry, Earlier(*found.entries[0])))
+            hub.judge(session)
         else:
             hub.refuse(session, full, now)
 
@@ -114,8 +115,12 @@ def _unless_said(hub: "Hub", session: Session, entry: Entry, full: Refused, now:
         session.blocked = False
         hub.answer(session, Error(code=Code.UNAVAILABLE, text=why, id=entry.id))
 
+    def ask(_: int | None) -> None:
+        hub.look_up(Lookup(query=Sent(author=entry.author or 0, id=entry.id or ""), then=found, failed=failed))
+
     session.blocked = True
-    hub.look_up(Lookup(query=Sent(author=entry.author or 0, id=entry.id or ""), then=found, failed=failed))
+    # An empty change: the first one may still be with the store, and batches stay in order.
+    hub.submit(Change(then=ask, failed=failed), session)
 
 
 def again(session: Session, entry: Entry, earlier: Earlier) -> Ack | Error:

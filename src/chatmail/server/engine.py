@@ -7,6 +7,7 @@ tick of the event loop whatever is ready. Both sleep until the hub calls ``wake`
 import asyncio
 import logging
 from collections.abc import Callable
+from time import perf_counter
 
 from chatmail.core.hub import Hub
 from chatmail.core.records import Earlier, Lookup
@@ -39,8 +40,8 @@ class Engine:
         self._ready = asyncio.Event()
         self._rested = asyncio.Event()
         self._refusing = False
-        self._gathering: float | None = None
-        """Since when what was said is held back."""
+        self._hold: asyncio.TimerHandle | None = None
+        """While what was said is held back: until when at the latest."""
         self._took = 0.0
         """How long the last flush took."""
         self._timer: asyncio.TimerHandle | None = None
@@ -59,8 +60,9 @@ class Engine:
                 group.create_task(self._flush(hub, group), name="flush")
                 group.create_task(self._tidy(hub), name="tidy")
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self._hold):
+                if timer is not None:
+                    timer.cancel()
 
     async def rest(self) -> None:
         """Return once everything that was submitted is stored, or refused."""
@@ -82,8 +84,7 @@ class Engine:
             except StoreError as error:
                 self._trouble(str(error))
                 hub.refused(batch, str(error))
-                self._gathering = None
-                hub.flush()
+                self._flush_now(hub)
                 await asyncio.sleep(PAUSE)
             else:
                 stored = zip(changes, results, strict=True)
@@ -97,23 +98,31 @@ class Engine:
     async def _hand_out(self, hub: Hub) -> None:
         """Flush, or leave it to the next batch where that is about to come.
 
-        To write to a crowd is dear, and little dearer for more. So while people talk, what they say is gathered, for no
-        longer than the last flush took; a lone message goes out at once (measured: 10 who talk to 1,000 get 40 % more
-        said).
+        To write to a crowd is dear, and little dearer for more. So while people talk, what they say is held back, for
+        no longer than the last flush took; a lone message goes out at once (measured: of 10 who talk to 1,000, 40 %
+        more is delivered).
         """
-        clock = asyncio.get_running_loop().time
         if self._took >= GATHER:
-            if self._gathering is None:
-                self._gathering = clock()
-            if clock() - self._gathering < self._took:
-                for _ in range(TURNS):
-                    await asyncio.sleep(0)
-                if hub.is_asked():
-                    return
-        self._gathering = None
-        start = clock()
+            if self._hold is None:
+                self._hold = asyncio.get_running_loop().call_later(self._took, self._let_go)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            if self._hold is not None and hub.is_asked():
+                return
+        self._flush_now(hub)
+
+    def _let_go(self) -> None:
+        """What is held back has waited long enough, whatever the next batch waits for."""
+        self._hold = None
+        self._ready.set()
+
+    def _flush_now(self, hub: Hub) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+        start = perf_counter()
         hub.flush()
-        self._took = clock() - start
+        self._took = perf_counter() - start
 
     def _trouble(self, why: str) -> None:
         """Tell the operator when storing begins to fail, and when it works again; never twice."""
@@ -139,7 +148,7 @@ class Engine:
             for lookup in lookups:
                 group.create_task(self._look_up(hub, lookup), name="lookup")
             self._keep_time(hub)
-            if self._gathering is None:
+            if self._hold is None:
                 hub.flush()
 
     async def _look_up(self, hub: Hub, lookup: Lookup) -> None:

@@ -282,9 +282,8 @@ class Connection:
                     more = more and not self._stalled
             if session.closing:
                 self._end()
-        except Exception:  # a fault of ours ends this connection, and not everybody's chat
-            _log.exception("a connection ended by a fault of this server")
-            transport.abort()
+        except Exception:
+            self._fail()
         self._let_read()
 
     def write(self, data: bytes) -> bool:
@@ -298,21 +297,32 @@ class Connection:
             return False
         if self._may_read is not None:
             self._may_read.set()
+        try:
+            self._put(data)
+        except Exception:
+            self._fail()
+        return True
+
+    def _put(self, data: bytes) -> None:
         if self._socket is not None:
             try:
                 sent = os.write(self._socket.fileno(), data)
             except OSError:  # full, or gone: the stream finds out which, and does what is to be done
                 sent = 0
             if sent == len(data):
-                return True
-            # A view: what a thousand slow readers still have to take is the same bytes.
+                return
+            # A view: what a thousand slow readers still have to take is the same bytes (Python 3.11 copies them).
             self._transport.write(memoryview(data)[sent:])
         else:
             self._transport.write(data)
         if self._transport.get_write_buffer_size():
             self._stalled = True
             self._drainer = asyncio.get_running_loop().create_task(self._drain(), name="drain")
-        return True
+
+    def _fail(self) -> None:
+        """A fault of ours ends this connection, and not everybody's chat."""
+        _log.exception("a connection ended by a fault of this server")
+        self._transport.abort()
 
     def _let_read(self) -> None:
         """Have the reading task look whether it may go on."""
