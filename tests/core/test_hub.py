@@ -232,6 +232,19 @@ class TestExpiry:
         assert house.hub.journal.first == 4
 
 
+class TestClock:
+    def test_who_comes_after_the_clock_was_put_back_must_join_in_time_all_the_same(self) -> None:
+        house = House()
+        first = house.peer()
+        house.tick(-3_600)
+        second = house.peer()
+        house.tick(house.limits.join_time + 1)
+        assert [type(frame) for frame in second.frames()] == [Bye]
+        assert first.frames() == []
+        house.tick(3_600)
+        assert [type(frame) for frame in first.frames()] == [Bye]
+
+
 class TestOrder:
     """A session's answers keep the order of its frames, and follow what the journal held."""
 
@@ -463,6 +476,15 @@ class TestIds:
             (Code.BAD_FRAME, "2", "id"),
         ]
         assert house.hub.mailroom.digest.size() == 1, "the room that was kept for the second mail is free again"
+
+    def test_who_goes_on_using_ids_twice_is_sent_away(self) -> None:
+        house, mary, john = pair()
+        for number in range(7):
+            john.send(Say(text=f"{number}", id="1"))
+            house.settle()
+        told = john.frames()
+        assert [frame.code for frame in told if isinstance(frame, Error)] == [Code.BAD_FRAME] * 6
+        assert told[-1] == Bye(reason="more than 5 bad frames", retry=False)
 
     def test_only_what_somebody_said_was_said_before(self) -> None:
         house, mary, john = pair()

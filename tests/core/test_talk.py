@@ -144,6 +144,20 @@ class TestDm:
         john.ask(Dm(to="Mary", text="one", id="1"))
         assert john.ask(Dm(to="Mary", text="one", id="1")) == [Ack(id="1", seq=3)]
 
+    def test_nor_is_it_while_the_first_one_is_with_the_store(self) -> None:
+        house, mary, john = pair(Limits(mails_waiting=1))
+        john.send(Dm(to="Mary", text="one", id="1"), Dm(to="Mary", text="one", id="1"), Ping())
+        house.settle()
+        told = john.frames()
+        assert [type(frame) for frame in told] == [Direct, Receipt, Ack, Pong]
+        assert Ack(id="1", seq=3) in told
+
+    def test_and_is_told_when_the_store_refuses_both(self) -> None:
+        house, mary, john = pair(Limits(mails_waiting=1))
+        john.send(Dm(to="Mary", text="one", id="1"), Dm(to="Mary", text="one", id="1"))
+        house.refuse("the disk is full")
+        assert john.frames() == 2 * [Error(code=Code.UNAVAILABLE, text="the disk is full", id="1")]
+
     def test_and_another_one_is_told_what_is_wrong(self) -> None:
         house, mary, john = pair(Limits(mails_waiting=1))
         john.ask(Dm(to="Mary", text="one", id="1"))

@@ -1,18 +1,17 @@
 """Connections over real sockets: what the shell around a hub's session promises."""
 
 import asyncio
+import json
 import logging
 import re
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from chatmail.core.hub import Hub
 from chatmail.core.limits import Limits, Rate
-from chatmail.core.session import Session
 from chatmail.core.wire import (
     Ack,
     Bye,
@@ -35,6 +34,7 @@ from chatmail.core.wire import (
     encode,
 )
 from chatmail.server.app import House, running
+from chatmail.server.session import Connection
 from chatmail.server.settings import Settings
 from chatmail.server.stores.database import MEMORY
 from tests.peer import PATIENCE, Peer, peers
@@ -366,22 +366,54 @@ async def _said_so_far(peer: Peer) -> list[object]:
     return told
 
 
+@pytest.mark.parametrize("to", ["Mary", "everybody"])
 async def test_a_fault_of_ours_in_one_connection_ends_only_that_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, to: str
 ) -> None:
+    """Where it reads for itself, and where it is handed what all get."""
     async with house(tmp_path, Limits(grace=0)) as h, peers(h.port, "John", "Mary", "Ann") as (john, mary, ann):
         unlucky = h.hub.roster.session_of(2)
-        right = Hub.read
+        right = Connection._put
 
-        def wrong(hub: Hub, session: Session) -> tuple[bytes, bool]:
-            if session is unlucky:
+        def wrong(connection: Connection, data: bytes) -> None:
+            if connection._session is unlucky:
                 raise KeyError("no such thing")
-            return right(hub, session)
+            right(connection, data)
 
-        monkeypatch.setattr(Hub, "read", wrong)
-        await john.send(Dm(to="Mary", text="hello"), Say(text="hello"))
+        monkeypatch.setattr(Connection, "_put", wrong)
+        await john.send(*([Dm(to="Mary", text="hello")] if to == "Mary" else []), Say(text="hello"))
         await ann.expect(Message, text="hello")
         await mary.until_hung()
         assert (await john.expect(Left)).name == "Mary"
     assert "a fault of this server" in caplog.text
     assert "no such thing" in caplog.text
+
+
+async def test_nothing_overtakes_what_the_stream_still_holds(tmp_path: Path) -> None:
+    """Though there is room in the socket again, and the loop has not had the turn to see that."""
+    async with house(tmp_path, Limits(send_buffer=8192)) as h, peers(h.port, "John") as (john,):
+        with socket.create_connection(("127.0.0.1", h.port)) as mary:
+            mary.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            mary.sendall(encode(Join(name="Mary", email="mary@example.org")))
+            await john.expect(Joined, name="Mary")
+            session = h.hub.roster.session_of(2)
+            assert session is not None
+            connection = h.hub._fan_out._in_step.get(session) or h.hub._fan_out._apart[session]
+            assert isinstance(connection, Connection)
+            said = 0
+            while not connection._stalled:
+                await john.send(Say(text="x" * 4000, id=f"{said}"))
+                await john.expect(Message, id=f"{said}")
+                said += 1
+            mary.setblocking(False)
+            taken = b""
+            with suppress(BlockingIOError):
+                while True:
+                    taken += mary.recv(65536)
+            assert connection._transport.get_write_buffer_size()
+            assert not connection.write(b"overtaking")
+            mary.setblocking(True)
+            while taken.count(b'"type":"message"') < said or not taken.endswith(b"\n"):
+                taken += await asyncio.to_thread(mary.recv, 65536)
+    numbers = [json.loads(line).get("id") for line in taken.splitlines() if b'"message"' in line]
+    assert numbers == [f"{number}" for number in range(said)]

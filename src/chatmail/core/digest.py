@@ -205,6 +205,12 @@ class Digest:
         box.taken = letter
         self._fly(box, letter)
 
+    def lay_down(self, letter: Letter) -> None:
+        """Whoever has this letter does not send it now: it is the first that the next one takes."""
+        box = self._flying[letter.message_id]
+        box.taken = None
+        self._wake(box, letter.address, float("-inf"))
+
     def thaw(self, draft: Draft, now: float) -> None:
         """The store would not have the letter: its mails wait again, for a window or until the next one comes."""
         box = self._box(draft.address)

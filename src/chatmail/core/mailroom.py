@@ -164,6 +164,11 @@ class Mailroom:
                 self._senders.count(author, now)
         return job
 
+    def lay_down(self, letter: Letter) -> None:
+        """Leave a letter that is frozen to whoever sends next; until then it can be dropped."""
+        self.digest.lay_down(letter)
+        self._post()
+
     def freeze(self, draft: Draft, letter: Letter, then: Callable[[bool], None], now: float) -> None:
         """Have the letter made from a draft stored; ``then`` hears whether it is, and may be sent."""
 

@@ -4,11 +4,11 @@ Nobody ever waits for it: a direct message is said once it is stored, and its ma
 few workers share the work, each with one connection to the mail server. Where no letter is ready to be sent, a worker
 makes some, while the others send:
 
-    mailroom ──take──> drafts ──compose, freeze (one commit)──> ready ──> a worker's mailer ──> outcome
+    mailroom ──take──> drafts ──compose, freeze (one commit), lay down──> mailroom
+             ──take──> a letter ──> the worker's mailer ──> outcome ──> mailroom
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from chatmail.core.mailroom import Mailroom
@@ -17,7 +17,7 @@ from chatmail.server.mailers import Mailer
 
 BATCH = 8
 """So many letters at most a worker has stored with one commit. The more, the fewer commits; but what waits for a
-connection then gathers no further messages, and nobody can drop it."""
+connection then gathers no further messages."""
 
 
 class Postman:
@@ -36,7 +36,6 @@ class Postman:
         self._compose = compose
         self._clock = clock
         self._due = asyncio.Event()
-        self._ready: deque[Letter] = deque()  # taken and stored, to be sent
         self._busy = 0
         self._rest = asyncio.Event()
 
@@ -58,7 +57,7 @@ class Postman:
         """Return once nothing is due and nobody is sending."""
         while True:
             due = mailroom.digest.due()
-            if not self._busy and not self._ready and (due is None or due > self._clock()):
+            if not self._busy and (due is None or due > self._clock()):
                 return
             self._rest.clear()
             await self._rest.wait()
@@ -66,30 +65,27 @@ class Postman:
     async def _work(self, mailer: Mailer, mailroom: Mailroom) -> None:
         while True:
             self._due.clear()
-            drafts = self._take(mailroom)
-            if not drafts and not self._ready:
+            drafts, letter = self._take(mailroom)
+            if not drafts and letter is None:
                 self._rest.set()
                 await self._wait(mailroom.digest.due())
                 continue
             self._busy += 1
             try:
-                if drafts:
-                    await self._freeze(drafts, mailroom)
-                else:
-                    letter = self._ready.popleft()
+                await self._freeze(drafts, mailroom)
+                if letter is not None:
                     mailroom.outcome(letter, await mailer.send(letter), self._clock())
             finally:
                 self._busy -= 1
 
-    def _take(self, mailroom: Mailroom) -> list[Draft]:
-        """Drafts to freeze, as long as there is no letter to send."""
+    def _take(self, mailroom: Mailroom) -> tuple[list[Draft], Letter | None]:
+        """What to do next: a letter to send, or drafts to freeze as long as there is none."""
         drafts: list[Draft] = []
-        while not self._ready and len(drafts) < BATCH and (job := mailroom.take(self._clock())) is not None:
-            if isinstance(job, Draft):
-                drafts.append(job)
-            else:
-                self._ready.append(job)
-        return drafts
+        while len(drafts) < BATCH and (job := mailroom.take(self._clock())) is not None:
+            if isinstance(job, Letter):
+                return drafts, job
+            drafts.append(job)
+        return drafts, None
 
     async def _wait(self, due: float | None) -> None:
         """Until the time has come, or something new is there."""
@@ -100,7 +96,7 @@ class Postman:
             pass
 
     async def _freeze(self, drafts: Sequence[Draft], mailroom: Mailroom) -> None:
-        """Compose letters and have them stored with one commit, before any is sent; those that are stored get ready."""
+        """Compose letters, have them stored with one commit, before any is sent, and lay down those that are."""
         freezing: list[tuple[Letter, asyncio.Future[bool]]] = []
         for draft in drafts:
             letter = self._compose(draft)
@@ -109,5 +105,4 @@ class Postman:
             freezing.append((letter, stored))
         for letter, stored in freezing:
             if await stored:
-                self._ready.append(letter)
-        self.wake()
+                mailroom.lay_down(letter)
