@@ -614,8 +614,10 @@ class TestHistory:
         assert told.count("not seen") == 1
         assert told.count("seen") == (since < 2)
 
-    def test_news_wait_while_the_store_looks_them_up(self) -> None:
-        house, mary, john = pair(Limits(history=3, entries_max=5))
+    @pytest.mark.parametrize("presence_max", [200, 0])
+    def test_news_wait_while_the_store_looks_them_up(self, presence_max: int) -> None:
+        """Whether or not coming in is an entry, which one has yet to read, or not."""
+        house, mary, john = pair(Limits(history=3, entries_max=5, presence_max=presence_max))
         mary.ask(Leave())
         john.ask(Dm(to="Mary", text="first"), *(Say(text=f"{number}") for number in range(9)))
         house.slow_lookups = True
