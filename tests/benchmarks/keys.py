@@ -39,7 +39,7 @@ SAID = re.compile(r"\d\d:\d\d (\w+): (?:(\d+)\. |(\D+$))")
 """A row of the screen where a message begins, by one of the others or by us."""
 RECENT = 40
 """The last messages of all are within so many rows."""
-GOAL = "under 20 ms"
+GOAL = "20 or less"
 
 
 def rows(bench: Bench) -> Iterator[Row]:

@@ -18,12 +18,24 @@ class Bench(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One figure: a value for each column, None where there is none; ``goal`` says what ours should be."""
+    """One figure: a value for each column, None where there is none.
+
+    ``goal`` says what ours, in the first column, should be: "7 or less", "70 or more".
+    """
 
     title: str
     values: Sequence[float | None]
     form: str
     goal: str = ""
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the goal is; None where there is none, or no value."""
+        ours = self.values[0]
+        if not self.goal or ours is None:
+            return None
+        limit, _, way = self.goal.partition(" or ")
+        return ours >= float(limit) if way == "more" else ours <= float(limit)
 
 
 class Section(NamedTuple):
@@ -38,7 +50,8 @@ class Section(NamedTuple):
         lines = [f"{self.title:<34}" + "".join(f"{column:>16}" for column in self.columns)]
         for row in self.rows:
             cells = ("-" if value is None else f"{value:{row.form}}" for value in row.values)
-            goal = f"  goal: {row.goal}" if row.goal else ""
+            verdict = {True: ", met", False: ", MISSED", None: ""}[row.is_met]
+            goal = f"  goal: {row.goal}{verdict}" if row.goal else ""
             lines.append(f"  {row.title:<32}" + "".join(f"{cell:>16}" for cell in cells) + goal)
         return lines
 
@@ -48,4 +61,5 @@ class Section(NamedTuple):
             column: {row.title: row.values[place] for row in self.rows} for place, column in enumerate(self.columns)
         }
         goals = {row.title: row.goal for row in self.rows if row.goal}
-        return {"title": self.title, "figures": figures, "goals": goals}
+        met = {row.title: row.is_met for row in self.rows if row.goal}
+        return {"title": self.title, "figures": figures, "goals": goals, "met": met}

@@ -49,7 +49,7 @@ class Size:
 
 FIGURES = (
     ("all in after, s", "seconds", ".2f", "5 or less"),
-    ("p99 of who is there, ms", "p99", ".0f", "under 250"),
+    ("p99 of who is there, ms", "p99", ".0f", "250 or less"),
     ("worst of who is there, ms", "worst", ".0f", ""),
     ("load busy, %", "load", ".0f", ""),
 )

@@ -116,7 +116,7 @@ def test_works_are_chosen_and_their_figures_go_to_a_file(
     captured = capsys.readouterr()
     heading, line, machine = captured.out.splitlines()
     assert heading.split() == ["direct:", "3", "people", "chatmail", "redis"]
-    assert line.split() == ["cost,", "µs", "1.2", "-", "goal:", "2", "or", "less"]
+    assert line.split() == ["cost,", "µs", "1.2", "-", "goal:", "2", "or", "less,", "met"]
     assert "CPUs" in machine
     assert captured.err == "without start: no such work is here\n"
     [bench] = told
@@ -124,6 +124,25 @@ def test_works_are_chosen_and_their_figures_go_to_a_file(
     direct = json.loads(found.read_text())["works"]["direct"]
     assert direct["figures"] == {"chatmail": {"cost, µs": 1.25}, "redis": {"cost, µs": None}}
     assert direct["goals"] == {"cost, µs": "2 or less"}
+    assert direct["met"] == {"cost, µs": True}
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "is_met"),
+    [
+        ("2 or less", 2.0, True),
+        ("2 or less", 2.1, False),
+        ("2 or more", 1.9, False),
+        ("2 or more", 2.0, True),
+        ("", 1, None),
+        ("2 or more", None, None),
+    ],
+)
+def test_a_goal_that_is_missed_is_told(goal: str, value: float | None, is_met: bool | None) -> None:
+    row = Row("cost", [value, 7.0], ".1f", goal)
+    assert row.is_met is is_met
+    (_, line) = Section("work", ["ours", "theirs"], [row]).lines()
+    assert ("MISSED" in line) == (is_met is False)
 
 
 def test_a_work_that_fails_has_no_figures_and_the_others_have(
