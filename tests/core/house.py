@@ -375,15 +375,14 @@ class Peer:
             some = True
         return some
 
-    def flush(self) -> None:
+    def flush(self) -> bool:
         """Take what the session is owed."""
-        if self.shut or self.stalled:
-            return
-        more = True
+        more = not (self.shut or self.stalled)
         while more:
             data, more = self.house.hub.read(self.session)
             self._feed(data)
-        self.shut = self.session.closing
+        self.shut = self.shut or (self.session.closing and not self.stalled)
+        return not self.stalled
 
     def write(self, data: bytes) -> bool:
         """Take this, unless it is stalled."""

@@ -24,7 +24,7 @@ class Reader:
         fan_out.add(self.session, self)
         fan_out.touch(self.session)
 
-    def flush(self) -> None:
+    def flush(self) -> bool:
         self.asked += 1
         self._fan_out.step_out(self.session)
         while not self.full and self.session.cursor < self._journal.last:
@@ -34,6 +34,7 @@ class Reader:
                 self.got.append(data)
         if not self.full:
             self.session.take_answers()
+        return not self.full
 
     def write(self, data: bytes) -> bool:
         if not self.full:
@@ -102,6 +103,7 @@ def test_who_takes_no_more_stands_where_it_was_and_misses_nothing() -> None:
     journal.append(b"4")
     fan_out.flush()
     assert ann.got == [b"1", b"23", b"4"]
+    assert ann.asked == 2, "by itself, and once with all; not while it was full"
     journal.append(b"5")
     asked = ann.asked
     fan_out.flush()
@@ -127,11 +129,12 @@ def test_who_is_owed_something_is_not_in_step_until_it_has_it() -> None:
     fan_out.flush()
     journal.append(b"1")
     fan_out.flush()
-    assert (ann.got, ann.asked) == ([], 2)
+    assert (ann.got, ann.asked) == ([], 1)
     ann.full = False
+    ann.flush()
     journal.append(b"2")
     fan_out.flush()
-    assert (ann.got, ann.asked, ann.session.answers) == ([b"12"], 3, ())
+    assert (ann.got, ann.asked, ann.session.answers) == ([b"1", b"2"], 3, ())
 
 
 def test_so_much_at_once_that_nobody_can_be_in_step_is_read_by_each() -> None:
@@ -140,7 +143,7 @@ def test_so_much_at_once_that_nobody_can_be_in_step_is_read_by_each() -> None:
         journal.append(b"%d" % number)
     for reader in readers:
         reader.session.cursor = 3  # as the hub does for who has fallen behind
-        reader.flush = lambda: None  # type: ignore[method-assign]
+        reader.flush = lambda: True  # type: ignore[method-assign]
     fan_out.flush()
     assert [fan_out.cursor(reader.session) for reader in readers] == [0, 0, 0], "each has its own cursor, far behind"
 
@@ -158,6 +161,15 @@ def test_more_than_one_read_goes_out_in_several_writes() -> None:
 def test_who_is_gone_gets_nothing_more_and_is_counted_no_more() -> None:
     fan_out, journal, (ann, bob, eve) = house()
     fan_out.touch(bob.session)
+    eve.full = True
+    journal.append(b"0")
+    fan_out.flush()
+    assert len(fan_out) == 3
+    eve.full = False
+    eve.flush()
+    for each in (ann, bob, eve):
+        each.got.clear()
+    fan_out.touch(bob.session)
     for reader in (ann, bob):
         fan_out.remove(reader.session)
         assert reader.session not in fan_out
@@ -166,4 +178,14 @@ def test_who_is_gone_gets_nothing_more_and_is_counted_no_more() -> None:
     assert (ann.got, bob.got, eve.got) == ([], [], [b"1"])
     assert list(fan_out) == [eve.session]
     assert len(fan_out) == 1
-    assert fan_out.outlet(eve.session) is eve
+
+
+def test_who_is_gone_while_it_was_full_is_gone() -> None:
+    fan_out, journal, (ann, bob, eve) = house()
+    ann.full = True
+    journal.append(b"1")
+    fan_out.flush()
+    assert ann.session in fan_out
+    fan_out.remove(ann.session)
+    assert ann.session not in fan_out
+    assert set(fan_out) == {bob.session, eve.session}

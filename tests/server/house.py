@@ -20,8 +20,8 @@ NOW = 1_795_356_131.0
 class Nowhere:
     """What a session is owed stays where it is."""
 
-    def flush(self) -> None:
-        pass
+    def flush(self) -> bool:
+        return False
 
     def write(self, data: bytes) -> bool:
         return False

@@ -2,7 +2,7 @@
 
 A busy server's time goes here. Whoever has read all and is owed nothing is *in step*: all of those have one cursor, the
 front, and are not even asked, but handed what is open to all. Whoever is touched steps out, with a cursor of its own,
-reads on its own, and steps in again once it has read all.
+reads on its own, and steps in again once it has read all. Whoever is full is left alone until it reads on by itself.
 
     journal   ... 41  42  43  44  45  46  47
                       |               | front: thousands in step, who get 46 47 in one write each
@@ -20,8 +20,11 @@ from chatmail.core.session import Session
 class Outlet(Protocol):
     """Where what a session is owed goes out."""
 
-    def flush(self) -> None:
-        """There may be something for this session: take it, as far as there is room."""
+    def flush(self) -> bool:
+        """There may be something for this session: take it; whether there was room for all.
+
+        If not, it goes on by itself once there is.
+        """
 
     def write(self, data: bytes) -> bool:
         """Take this, unless there is no room for anything; whether it was taken."""
@@ -39,16 +42,17 @@ class FanOut(Collection[Session]):
         self._front = journal.last
         self._in_step: dict[Session, Outlet] = {}
         self._apart: dict[Session, Outlet] = {}
+        self._full: dict[Session, Outlet] = {}
         self._touched: set[Session] = set()
 
     def __len__(self) -> int:
-        return len(self._in_step) + len(self._apart)
+        return len(self._in_step) + len(self._apart) + len(self._full)
 
     def __iter__(self) -> Iterator[Session]:
-        return chain(self._in_step, self._apart)
+        return chain(self._in_step, self._apart, self._full)
 
     def __contains__(self, session: object) -> bool:
-        return session in self._in_step or session in self._apart
+        return session in self._in_step or session in self._apart or session in self._full
 
     def add(self, session: Session, outlet: Outlet) -> None:
         """A session, and where it takes what it is owed."""
@@ -60,15 +64,14 @@ class FanOut(Collection[Session]):
         del self._apart[session]
         self._touched.discard(session)
 
-    def outlet(self, session: Session) -> Outlet:
-        """Where this session's goes out."""
-        return self._in_step.get(session) or self._apart[session]
-
     def step_out(self, session: Session) -> None:
         """A session is about to read, or to be owed something: it gets a cursor of its own."""
         outlet = self._in_step.pop(session, None)
         if outlet is not None:
             session.cursor = self._front
+        else:
+            outlet = self._full.pop(session, None)
+        if outlet is not None:
             self._apart[session] = outlet
 
     def cursor(self, session: Session) -> int:
@@ -86,8 +89,9 @@ class FanOut(Collection[Session]):
         # Whoever is apart, and was not touched, has something only if there is something for all.
         asked = self._apart if self._hand_out() else self._apart.keys() & touched
         for session in list(asked):
-            self._apart[session].flush()
-            if session.has_read_all(self._front):
+            if not self._apart[session].flush():
+                self._full[session] = self._apart.pop(session)
+            elif session.has_read_all(self._front):
                 self._in_step[session] = self._apart.pop(session)
 
     def _hand_out(self) -> bool:
@@ -106,5 +110,6 @@ class FanOut(Collection[Session]):
                 full = [session for session, outlet in self._in_step.items() if not outlet.write(data)]
                 for session in full:
                     self.step_out(session)
+                    self._full[session] = self._apart.pop(session)
             self._front = end
         return some

@@ -258,21 +258,18 @@ class Connection:
         session.heard = self._clock()
         return session.heard
 
-    def flush(self) -> None:
-        """Write what this session is owed, as far as its socket takes it."""
+    def flush(self) -> bool:
+        """Write what this session is owed, as far as its socket takes it; whether it took all."""
         session = self._session
         if session is None or self._shut:
-            return
-        if self._stalled and self._may_read is None and not session.closing:
-            return
+            return True
         if self._handshake is not None:  # nothing can be said yet, not even goodbye
             if session.closing and not self._handshake.expired():
                 self._handshake.reschedule(0)
-            return
-        transport = self._transport
-        if session.deaf and transport.is_closing():  # it has gone while nobody read it
+            return True
+        if session.deaf and self._transport.is_closing():  # it has gone while nobody read it
             self._let_read()
-            return
+            return True
         try:
             more = not self._stalled
             while more:
@@ -285,6 +282,7 @@ class Connection:
         except Exception:
             self._fail()
         self._let_read()
+        return not self._stalled
 
     def write(self, data: bytes) -> bool:
         """Write this, unless the socket takes no more; whether it was written.
