@@ -26,7 +26,7 @@ from tests.benchmarks.tally import Alike, check
 
 FILLED = 3 * 1024 * 1024
 """So many bytes fill a slow reader's buffers, the server's half MiB and its own."""
-SIP, SIPS = 65536, 2.0
+SIP, SIPS = 65_536, 1.0
 """A reader who takes a trickle takes so many bytes so many times a second."""
 
 
