@@ -75,7 +75,7 @@ async def test_the_system_holds_as_much_of_a_connections_output_as_was_chosen(tm
     async with running(settings) as house:
         john = await Peer.joined(house.port, "John")
         (session,) = house.hub.sessions
-        connection = house.hub._fan_out._in_step[session]
+        connection = house.hub.fan_out._in_step[session]
         assert isinstance(connection, Connection)
         theirs = connection._transport.get_extra_info("socket")
         assert theirs.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * 64 * 1024, "socket(7): it is doubled"

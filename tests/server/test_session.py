@@ -398,7 +398,7 @@ async def test_nothing_overtakes_what_the_stream_still_holds(tmp_path: Path) -> 
             await john.expect(Joined, name="Mary")
             session = h.hub.roster.session_of(2)
             assert session is not None
-            connection = h.hub._fan_out._in_step.get(session) or h.hub._fan_out._apart[session]
+            connection = h.hub.fan_out._in_step.get(session) or h.hub.fan_out._apart[session]
             assert isinstance(connection, Connection)
             said = 0
             while not connection._stalled:

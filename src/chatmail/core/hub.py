@@ -91,8 +91,8 @@ class Hub:
         )
         self.lookups: list[Lookup] = []
         self._wake = wake
-        self._fan_out = FanOut(self.journal)
-        self.sessions: Collection[Session] = self._fan_out
+        self.fan_out = FanOut(self.journal)
+        self.sessions: Collection[Session] = self.fan_out
         self._queue: list[tuple[Change, Session | None]] = []
         self._musts: list[Change] = []
         self._submitted = 0
@@ -115,7 +115,7 @@ class Hub:
         host = host_of(host)
         self.door.knock(host, now)
         session = Session(host, now, now + self.limits.join_time)
-        self._fan_out.add(session, outlet)
+        self.fan_out.add(session, outlet)
         if self._newcomers and session.deadline < self._newcomers[-1][0]:  # the clock was put back
             self.at(session.deadline, Hub._check_joined, self, session)
         else:
@@ -125,7 +125,7 @@ class Hub:
 
     def disconnected(self, session: Session, now: float, reason: str = "connection lost") -> None:
         """A connection has ended; others hear of it only after the grace, in which it may come back."""
-        self._fan_out.remove(session)
+        self.fan_out.remove(session)
         session.gone = True
         account = session.account
         self.door.depart(session)
@@ -180,7 +180,7 @@ class Hub:
 
     def read(self, session: Session) -> tuple[bytes, bool]:
         """What goes out to this session next, at most one read of the journal; and whether there may be more."""
-        self._fan_out.step_out(session)
+        self.fan_out.step_out(session)
         account = session.account
         if account is None or session.prologue or session.looking_up or session.closing:
             return self._read_apart(session)
@@ -217,13 +217,9 @@ class Hub:
         session.cursor = self.journal.last
         return session.take_answers(), session.is_due()
 
-    def cursor(self, session: Session) -> int:
-        """The number of the last entry that went out to a session, or was not for it."""
-        return self._fan_out.cursor(session)
-
     def flush(self) -> None:
         """Have every session take what there may be for it."""
-        self._fan_out.flush()
+        self.fan_out.flush()
 
     # The store.
 
@@ -318,7 +314,7 @@ class Hub:
         for account in audience or ():
             session = self.roster.reach(account)
             if session is not None:
-                self._fan_out.touch(session)
+                self.fan_out.touch(session)
 
     def expire(self, upto: int) -> None:
         """The store has let go of the entries up to this number; so does the journal."""
@@ -388,7 +384,7 @@ class Hub:
     def touch(self, session: Session) -> None:
         """Flush a session: it may have something to read."""
         if not session.gone:
-            self._fan_out.touch(session)
+            self.fan_out.touch(session)
             self._wake()
 
     # Time.

@@ -233,7 +233,11 @@ def ping(hub: "Hub", session: Session, frame: Ping, now: float) -> None:
     account = _account(session)
     hub.watch(session, now)
     hub.mailroom.heard(account.id, session.floor)
-    if frame.seq is not UNSET and session.proven and max(account.seen, session.seen) < frame.seq <= hub.cursor(session):
+    if (
+        frame.seq is not UNSET
+        and session.proven
+        and max(account.seen, session.seen) < frame.seq <= hub.fan_out.cursor(session)
+    ):
         session.seen = frame.seq
 
         def not_stored(_: str) -> None:
