@@ -155,6 +155,8 @@ class Post:
             least, most = self._waiting(reader.address)
             limit = self.limits.mails_waiting
             expected = False if least >= limit else True if most < limit else None
+            if author.peer is not None and author.peer.session.blocked:
+                expected = None  # it is read when there is an answer to what was said before it
         self.asked[id] = Text(id, author, reader, text, expected=expected)
 
     def _waiting(self, address: str) -> tuple[int, int]:

@@ -342,7 +342,8 @@ class Mailing(RuleBasedStateMachine):
                 self.post.too_fast(id)
             case Error(code=Code.UNAVAILABLE | Code.NAME_TAKEN, id=UnsetType()) if not person.inside:
                 assert person.peer is not None
-                person.peer.cut()
+                if person.peer.connected:  # it may have been told to go in the same breath: it came too long ago
+                    person.peer.cut()
             case Error(code=code):
                 assert code == Code.UNAVAILABLE
             case Bye():
