@@ -79,6 +79,7 @@ class Text:
         self.text = text
         self.mailed = reader.notify != "never"
         self.expected = expected
+        self.behind = False
         self.state: Literal["asked", "lost", "waiting", "dropped", "frozen", "off"] = "asked"
         self.number = 0
         self.written = 0.0
@@ -155,9 +156,10 @@ class Post:
             least, most = self._waiting(reader.address)
             limit = self.limits.mails_waiting
             expected = False if least >= limit else True if most < limit else None
-            if author.peer is not None and author.peer.session.blocked:
-                expected = None  # it is read when there is an answer to what was said before it
-        self.asked[id] = Text(id, author, reader, text, expected=expected)
+        # It may be read only when there is an answer to what was said before it, and all may be different then.
+        behind = author.peer is not None and author.peer.session.blocked
+        self.asked[id] = Text(id, author, reader, text, expected=None if behind else expected)
+        self.asked[id].behind = behind
 
     def _waiting(self, address: str) -> tuple[int, int]:
         """How many texts wait for this address, at the least and at the most."""
@@ -243,6 +245,8 @@ class Post:
         self.texts[number] = text
         assert text.expected is not False, f"more than {self.limits.mails_waiting} wait for {text.reader.address}"
         assert (entry.sender, entry.to, entry.text) == (text.author.name, text.reader.name, text.text)
+        if text.behind:
+            text.mailed = bool(change.rows)
         assert [type(row) for row in change.rows] == ([Mail] if text.mailed else [])
         text.number = number
         text.written = entry.time.timestamp()
