@@ -152,7 +152,7 @@ class House:
     def commit(self) -> list[Stored]:
         """The store has the batch; what it made of each change."""
         results = self.write()
-        self.hub.committed(self._taken(), results)
+        self.hub.committed(self._taken(), results, self.now)
         self.flush()
         return results
 

@@ -240,7 +240,7 @@ class Post:
             event("the store alone knew an id")
             assert number.seq == text.number
             return
-        assert number is not None
+        assert isinstance(number, int)
         assert text.state == "asked", "accepted twice"
         self.texts[number] = text
         assert text.expected is not False, f"more than {self.limits.mails_waiting} wait for {text.reader.address}"

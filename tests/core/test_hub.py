@@ -490,7 +490,7 @@ class TestIds:
         house, mary, john = pair()
         batch = [(Change(), None)]
         with pytest.raises(AssertionError):
-            house.hub.committed(batch, [Earlier(1, Entry(kind="message", time=stamp(NOON)))])
+            house.hub.committed(batch, [Earlier(1, Entry(kind="message", time=stamp(NOON)))], NOON)
 
     def test_who_sends_such_an_id_twice_at_once_has_two_answers(self) -> None:
         house, mary, john = pair(Limits(entries_max=2))

@@ -65,7 +65,7 @@ class House:
 
     async def settle(self) -> None:
         while batch := self.hub.take():
-            self.hub.committed(batch, self.store.commit([change for change, _ in batch]))
+            self.hub.committed(batch, self.store.commit([change for change, _ in batch]), NOW)
         lookups, self.hub.lookups = self.hub.lookups, []
         for lookup in lookups:
             while self.store.index():

@@ -274,7 +274,7 @@ async def test_what_is_held_back_goes_out_when_it_has_waited_for_as_long_as_a_fl
         assert (await mary.expect(Message)).text == "one"
         await ann.expect(Pong)
         assert time.monotonic() - start >= 0.9 * took
-        session = h.hub.roster.session_of(2)
+        session = h.hub.roster.reach(2)
         assert session is not None
         h.hub.dismiss(session, "kicked", retry=False)
         await mary.expect(Bye, reason="kicked")

@@ -332,7 +332,7 @@ async def test_joining_costs_one_of_the_burst(tmp_path: Path) -> None:
 
 async def test_who_is_slowed_for_days_can_be_sent_away_at_once(tmp_path: Path) -> None:
     async with house(tmp_path, rate=Rate(1, 1e-6)) as h, peers(h.port, "John", "Mary") as (john, mary):
-        session = h.hub.roster.session_of(1)
+        session = h.hub.roster.reach(1)
         assert session
         await john.send(Say(text="joining took the only token"))
         async with asyncio.timeout(PATIENCE):
@@ -372,7 +372,7 @@ async def test_a_fault_of_ours_in_one_connection_ends_only_that_one(
 ) -> None:
     """Where it reads for itself, and where it is handed what all get."""
     async with house(tmp_path, Limits(grace=0)) as h, peers(h.port, "John", "Mary", "Ann") as (john, mary, ann):
-        unlucky = h.hub.roster.session_of(2)
+        unlucky = h.hub.roster.reach(2)
         right = Connection._put
 
         def wrong(connection: Connection, data: bytes) -> None:
@@ -396,7 +396,7 @@ async def test_nothing_overtakes_what_the_stream_still_holds(tmp_path: Path) -> 
             mary.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
             mary.sendall(encode(Join(name="Mary", email="mary@example.org")))
             await john.expect(Joined, name="Mary")
-            session = h.hub.roster.session_of(2)
+            session = h.hub.roster.reach(2)
             assert session is not None
             connection = h.hub.fan_out._in_step.get(session) or h.hub.fan_out._apart[session]
             assert isinstance(connection, Connection)

@@ -10,6 +10,9 @@ what was frozen into it stays in it, however often it has to be sent.
                                                   └────────── due again ───────────────┘
 
 Nothing here sends, stores or knows the time: the hub tells it what happened, and asks what is due.
+
+Where several servers share a store, each knows all boxes, so that any of them can go on; but only the one that leads
+takes anything out of them.
 """
 
 from collections import deque
@@ -56,6 +59,8 @@ class _Box:
         self.letters: dict[str, Letter] = {}  # by Message-ID; more than one only where a dead one was revived
         self.taken: Draft | Letter | None = None  # in somebody's hands
         self.due: float | None = None
+        self.shared = True
+        """Another server that leads would see to it."""
 
     def next_letter(self) -> Letter | None:
         """The letter that is due first."""
@@ -74,6 +79,7 @@ class Digest:
         fits: how many of these mails, from the first on, go into one letter (at least one).
         judge: whether a waiting mail is to be sent, dropped or left waiting at a time.
         drop: called with each mail that is dropped.
+        leads: whether this server takes what is in the boxes.
     """
 
     def __init__(
@@ -82,11 +88,14 @@ class Digest:
         fits: Callable[[Sequence[Mail]], int],
         judge: Callable[[Mail, float], Literal["send", "drop", "wait"]],
         drop: Callable[[Mail], None],
+        *,
+        leads: bool = True,
     ) -> None:
         self._window = window
         self._fits = fits
         self._judge = judge
         self._drop = drop
+        self._leads = leads
         self._boxes: dict[str, _Box] = {}
         self._flying: dict[str, _Box] = {}  # by Message-ID
         self._agenda: list[tuple[float, int, str, _Box]] = []
@@ -156,6 +165,7 @@ class Digest:
     def post(self, letter: Letter) -> None:
         """Send a letter that is no digest, at once and whatever the window."""
         box = _Box()
+        box.shared = False
         self._fly(box, letter)
         self._schedule(box, letter.address)
 
@@ -214,12 +224,13 @@ class Digest:
     def thaw(self, draft: Draft, now: float) -> None:
         """The store would not have the letter: its mails wait again, for a window or until the next one comes."""
         box = self._box(draft.address)
-        box.waiting.extendleft(reversed(draft.mails))
+        if isinstance(box.taken, Draft):
+            box.waiting.extendleft(reversed(box.taken.mails))  # all of the draft, unless another server was faster
         box.taken = None
         self._wake(box, draft.address, now + max(1.0, self._window))
 
     def outcome(self, letter: Letter, outcome: Outcome, now: float) -> Letter:
-        """How sending went; the letter as it is from now on: sent, failed, or waiting for its next try."""
+        """How sending went; the letter as it is from now on: sent, saved, failed, or waiting for its next try."""
         box = self._flying[letter.message_id]
         box.taken = None
         due = now + min(RETRY_MIN * 2 ** min(letter.tries, 30), RETRY_MAX)
@@ -237,15 +248,54 @@ class Digest:
         self._schedule(box, letter.address)
         return letter
 
-    def hurry(self, letter: Letter, now: float) -> None:
-        """Try a letter now that waits for its next try."""
-        self._fly(self._flying[letter.message_id], replace(letter, due=now))
+    def hurry(self, letter: Letter, now: float) -> Letter:
+        """Try a letter now that waits for its next try; as it is from now on."""
+        letter = replace(letter, due=now)
+        self._fly(self._flying[letter.message_id], letter)
         self._schedule(self._flying[letter.message_id], letter.address)
+        return letter
 
     def drop(self, letter: Letter) -> None:
-        """Give up a letter that nobody has taken; what waits behind it goes on."""
+        """Give up a letter; what waits behind it goes on, once nobody has it in hands."""
         box = self._flying.pop(letter.message_id)
         del box.letters[letter.message_id]
+        self._schedule(box, letter.address)
+
+    # What another server did.
+
+    def lead(self, *, leads: bool) -> None:
+        """From now on this server takes what is in the boxes, or no longer."""
+        self._leads = leads
+        for address, box in self._boxes.items():
+            box.due = None
+            self._schedule(box, address)
+
+    def learn(self, letter: Letter) -> None:
+        """Another server has this letter in the store, as it is now: made, or to be tried again."""
+        box = self._box(letter.address)
+        if letter.message_id not in box.letters:
+            frozen = {mail.seq for mail in letter.mails}
+            box.waiting = deque(mail for mail in box.waiting if mail.seq not in frozen)
+            if isinstance(box.taken, Draft):
+                box.taken = replace(box.taken, mails=tuple(mail for mail in box.taken.mails if mail.seq not in frozen))
+            if not letter.tries and letter.due == 0.0:  # no dead one that was revived
+                box.made.append(letter.made)
+        self._fly(box, letter)
+        self._schedule(box, letter.address)
+
+    def pick(self, seq: int) -> Mail | None:
+        """Take out a mail that another server has dropped; None when it does not wait."""
+        for box in self._boxes.values():
+            for mail in box.waiting:
+                if mail.seq == seq:
+                    box.waiting.remove(mail)
+                    return mail
+        return None
+
+    def let_go(self, letter: Letter) -> None:
+        """Whoever has this letter finds that another server has settled it."""
+        box = self._box(letter.address)
+        box.taken = None
         self._schedule(box, letter.address)
 
     def revive(self, letter: Letter, now: float) -> Letter:
@@ -274,5 +324,7 @@ class Digest:
 
     def _wake(self, box: _Box, address: str, when: float) -> None:
         """Wake up for this box at this time, and not at any time said before."""
+        if box.shared and not self._leads:
+            return
         box.due = when
         heappush(self._agenda, (when, next(self._order), address, box))

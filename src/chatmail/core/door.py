@@ -8,7 +8,6 @@ from collections import Counter
 from random import Random
 
 from msgspec import UNSET, Struct
-from msgspec.structs import replace
 
 from chatmail.core.accounts import Accounts
 from chatmail.core.bans import Bans
@@ -184,8 +183,8 @@ class Door:
         session.deadline = challenge.expires
         return challenge
 
-    def verify(self, session: Session, attempt: str, now: float) -> tuple[Join, Entrant]:
-        """Judge the answer to a challenge, and the join that waited for it again.
+    def verify(self, session: Session, attempt: str, now: float) -> Join:
+        """Judge the answer to a challenge; the join that waited for it, which is to be examined again.
 
         Raises Refused; after the last try the challenge is over.
         """
@@ -196,8 +195,7 @@ class Door:
         if right or challenge.spent(now):
             session.challenge = None
         if right:
-            entrant = self.examine(challenge.join, session.host, now)
-            return challenge.join, replace(entrant, floor=0, proven=True)
+            return challenge.join
         if session.challenge is None:
             text = "this code is not right, or too old, and cannot be tried again; join once more to get a new one"
         else:

@@ -4,14 +4,17 @@ join ──> door ──> challenge ──verify──┐
           └───────────────────────────┴──> store ──> welcome, then history or what was missed
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
+from chatmail.core.catchup import catch_up
 from chatmail.core.door import Entrant
-from chatmail.core.names import mask_email
-from chatmail.core.people import FORGOTTEN, Presence, banned
-from chatmail.core.records import Account, Change, Entry, Patch
+from chatmail.core.names import mask_email, skeleton
+from chatmail.core.people import CUT, FORGOTTEN, LEFT, Presence, banned, whereabouts
+from chatmail.core.records import Account, Arrival, Change, Entry, Patch, Row
 from chatmail.core.session import Session
 from chatmail.core.wire import Challenge, Code, Join, Leave, Refused, Verify, Welcome, encode, stamp
 
@@ -23,10 +26,13 @@ def join(hub: "Hub", session: Session, frame: Join, now: float) -> None:
     """Ask to come in: straight on with a token (or where names are trusted), else by way of a code."""
     _check_outside(session)
     session.challenge = None
-    entrant = hub.door.examine(frame, session.host, now)
+
+    def examine() -> Entrant:
+        return hub.door.examine(frame, session.host, now)
+
+    entrant = examine()
     if entrant.floor is not None or not hub.limits.verify_email:
-        _check_alone(hub, entrant)
-        _enter(hub, session, frame, entrant, now)
+        _enter(hub, session, frame, entrant, examine, now)
         return
     challenge = hub.door.challenge(session, frame, entrant, now)
     session.join_errors += 1  # nobody asks for codes without end
@@ -38,9 +44,12 @@ def join(hub: "Hub", session: Session, frame: Join, now: float) -> None:
 def verify(hub: "Hub", session: Session, frame: Verify, now: float) -> None:
     """The code from the mail: with the right one the join that it was asked for goes on."""
     _check_outside(session)
-    asked, entrant = hub.door.verify(session, frame.code, now)
-    _check_alone(hub, entrant)
-    _enter(hub, session, asked, entrant, now)
+    asked = hub.door.verify(session, frame.code, now)
+
+    def examine() -> Entrant:
+        return replace(hub.door.examine(asked, session.host, now), floor=0, proven=True)
+
+    _enter(hub, session, asked, examine(), examine, now)
 
 
 def leave(hub: "Hub", session: Session, _: Leave, now: float) -> None:
@@ -51,7 +60,7 @@ def leave(hub: "Hub", session: Session, _: Leave, now: float) -> None:
     else:
         session.blocked = True
         hub.mailroom.heard(presence.account.id, session.floor)
-        hub.roster.leave(presence, "left", now, session)
+        hub.roster.leave(presence, LEFT, now, session)
 
 
 def _check_outside(session: Session) -> None:
@@ -66,27 +75,37 @@ def _check_alone(hub: "Hub", entrant: Entrant) -> None:
     id = entrant.account.id
     if id in hub.roster.entering and entrant.proven:
         raise Refused(Code.UNAVAILABLE, f"{entrant.name} is coming in at this moment; try again")
-    if id in hub.roster.entering or (hub.roster.session_of(id) is not None and not entrant.proven):
+    if id in hub.roster.entering or (hub.roster.is_connected(id) and not entrant.proven):
         text = f"{entrant.name} is here already, from another terminal; leave there first, or take another name"
         raise Refused(Code.NAME_TAKEN, text, field="name")
 
 
-def _enter(hub: "Hub", session: Session, frame: Join, entrant: Entrant, now: float) -> None:
-    """Everything is in order: have the account, and the coming itself, stored."""
+def _enter(
+    hub: "Hub", session: Session, frame: Join, entrant: Entrant, examine: Callable[[], Entrant], now: float
+) -> None:
+    """Everything is in order: have the account, and the coming itself, stored.
+
+    ``examine`` judges the join again, should somebody at another server be faster with the same name. Raises Refused.
+    """
+    _check_alone(hub, entrant)
     account = entrant.account
-    rows: tuple[Account | Patch, ...] = ()
+    rows: tuple[Row, ...] = ()
     if account is None:
         last = hub.journal.last
         hub.door.name(session.host, now)
         id = hub.accounts.reserve(entrant.name)
         account = Account(id=id, name=entrant.name, email=entrant.email, first=last, seen=last)
         rows = (account,)
-    elif account.away is not None and frame.resume is UNSET:
-        rows = (Patch(account=account.id, field="away", value=None),)
+        claim = f"name:{skeleton(entrant.name)}"
+    else:
+        claim = whereabouts(account.id)
+        if account.away is not None and frame.resume is UNSET:
+            rows = (Patch(account=account.id, field="away", value=None),)
     presence = hub.roster.get(account.id)
     entry = None
     if presence is None and hub.roster.is_told(coming=True):
         entry = Entry(kind="joined", time=stamp(now), author=account.id, sender=account.name)
+    arrival = Arrival(account=account.id, node=hub.cluster.node, host=session.host, since=stamp(now))
     hub.roster.entering.add(account.id)
     hub.door.enter(session)
     session.blocked = True
@@ -94,31 +113,44 @@ def _enter(hub: "Hub", session: Session, frame: Join, entrant: Entrant, now: flo
 
     def entered(number: int | None) -> None:
         hub.roster.entering.discard(account.id)
-        if entrant.account is None:
-            hub.accounts.add(account)
         session.blocked = False
-        presence = hub.roster.arrive(account, session, now, told=number is not None)
+        presence = hub.roster.find(account.id)
+        if presence is None:  # forgotten, while the join was with the store
+            presence = hub.roster.arrive(arrival, account, now, told=number is not None)
+        presence.session = session
         unwanted = _unwanted(hub, session, account, now)
         if unwanted is not None:
             hub.roster.expel(presence, unwanted, now)
         if session.gone or session.closing:
-            hub.roster.lose(account, session, "connection lost", now)
+            hub.roster.lose(account, session, CUT, now)
         else:
             last = hub.journal.last if number is None else number - 1
             _welcome(hub, session, presence, frame, entrant, last, now)
 
-    def not_stored(why: str) -> None:
+    def undo() -> None:
         hub.roster.entering.discard(account.id)
         session.blocked = False
         if not session.gone:
             hub.door.turn_back(session)
         if entrant.account is None:
             hub.accounts.release(entrant.name)
+
+    def not_stored(why: str) -> None:
         if presence is not None:
-            hub.roster.expect_back(presence, "connection lost", now)
+            hub.roster.expect_back(presence, CUT, now)
         hub.refuse(session, Refused(Code.UNAVAILABLE, why), now)
 
-    hub.submit(Change(entry=entry, rows=rows, then=entered, failed=not_stored), session)
+    def overtaken() -> None:
+        if session.gone or session.closing:
+            return
+        try:
+            _enter(hub, session, frame, examine(), examine, now)
+        except Refused as refused:
+            hub.refuse(session, refused, now)
+
+    change = Change(entry=entry, rows=(*rows, arrival), then=entered, undo=undo, failed=not_stored)
+    change.claims, change.overtaken = (claim,), overtaken
+    hub.submit(change, session)
 
 
 def _unwanted(hub: "Hub", session: Session, account: Account, now: float) -> str | None:
@@ -164,7 +196,7 @@ def _welcome(
         unseen = max(account.seen, floor)
         history = tuple(hub.journal.history(account.id, hub.limits.history, unseen=unseen, floor=floor))
         if entrant.account is not None and unseen < hub.journal.first - 1:
-            hub.catch_up(session, account, after=unseen, gap=False, then=history)
+            catch_up(hub, session, account, after=unseen, gap=False, then=history)
         else:
             session.prologue += history
     hub.mailroom.confess(account.id)

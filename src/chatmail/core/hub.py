@@ -21,9 +21,11 @@ from typing import Any, TypeVarTuple
 
 from msgspec import UNSET
 
-from chatmail.core import entrance, talk, wire
+from chatmail.core import effects, entrance, talk, wire
 from chatmail.core.accounts import Accounts
 from chatmail.core.bans import Bans
+from chatmail.core.catchup import catch_up
+from chatmail.core.cluster import Cluster
 from chatmail.core.door import Door
 from chatmail.core.fanout import FanOut, Outlet
 from chatmail.core.hosts import host_of
@@ -32,17 +34,14 @@ from chatmail.core.limits import Limits
 from chatmail.core.mailroom import Mailroom
 from chatmail.core.people import Roster
 from chatmail.core.records import (
-    Account,
     Change,
     Earlier,
     Entry,
-    Found,
     Letter,
     Lookup,
     Mail,
-    Patch,
+    Overtaken,
     Snapshot,
-    Span,
     Stored,
 )
 from chatmail.core.session import Session
@@ -84,7 +83,8 @@ class Hub:
         self.accounts = Accounts(snapshot.accounts, snapshot.next_account, snapshot.secret)
         self.bans = Bans(snapshot.bans)
         self.door = Door(self.accounts, self.bans, limits, random)
-        self.roster = Roster(self)
+        self.cluster = Cluster(self, snapshot)
+        self.roster = Roster(self, snapshot.arrivals, snapshot.nodes)
         self.code_letter = code_letter
         self.journal = Journal(
             snapshot.last - len(snapshot.entries), entries_max=limits.entries_max, bytes_max=limits.bytes_max
@@ -190,7 +190,7 @@ class Hub:
             while session.cursor < journal.last and not data:
                 data, session.cursor = journal.read(session.cursor, account.id)
         except Lagged:
-            self.catch_up(session, account, after=session.cursor, gap=True)
+            catch_up(self, session, account, after=session.cursor, gap=True)
             return b"", False
         if session.answers:
             data += session.take_answers()
@@ -247,28 +247,35 @@ class Hub:
         self._musts, self._queue = [], []
         return batch
 
-    def committed(self, batch: Sequence[tuple[Change, Session | None]], results: Sequence[Stored]) -> None:
+    def committed(self, batch: Sequence[tuple[Change, Session | None]], results: Sequence[Stored], now: float) -> None:
         """The store has this batch, each change with its result."""
         for (change, session), stored in zip(batch, results, strict=True):
             if isinstance(stored, Earlier):
                 self._said_before(change, session, stored)
+            elif isinstance(stored, Overtaken):
+                self._overtaken(change, session)
             else:
-                self._apply(change, stored)
+                self._apply(change, stored, now)
             self._settle(change, session)
         self.roster.make_known()
         self._wake()
 
-    def _apply(self, change: Change, number: int | None) -> None:
+    def learn(self, change: Change, number: int | None, now: float) -> None:
+        """Another server that shares the store has this change there, under this number."""
+        effects.tell(self, change)
+        self._apply(change, number, now)
+        if change.entry is not None and change.entry.author is not None:
+            self.roster.hear(change.entry.author, now)
+        self.mailroom.learn(change, number, now)
+        self.roster.make_known()
+        self._wake()
+
+    def _apply(self, change: Change, number: int | None, now: float) -> None:
         """A change is in the store: do what it does."""
         if change.entry is not None and number is not None:
             self._publish(change.entry, number)
-        for row in change.rows:
-            if type(row) is Patch:
-                account = self.accounts.get(row.account)
-                if account is not None:
-                    setattr(account, row.field, row.value)
-                    if row.field == "away":
-                        self.roster.changed()
+        if change.rows:
+            effects.take_effect(self, change, number, now)
         if change.then is not None:
             change.then(number)
 
@@ -286,16 +293,27 @@ class Hub:
         """The store surely has nothing of this batch: whoever asked is told."""
         self._musts[:0] = [change for change, _ in batch if change.must]
         for change, session in batch:
-            entry = change.entry
-            if change.undo is not None:
-                change.undo()
-            if change.failed is not None:
-                change.failed(why)
-            elif session is not None:
-                id = entry.id if entry is not None else UNSET
-                self.reply(session, wire.Error(code=Code.UNAVAILABLE, text=why, id=id))
+            self._not_stored(change, session, why)
             self._settle(change, session)
         self._wake()
+
+    def _overtaken(self, change: Change, session: Session | None) -> None:
+        """Another server was faster: what this one knows by now decides, or whoever asked does."""
+        if change.overtaken is None:
+            self._not_stored(change, session, "somebody at another server of this chat was faster; try again")
+            return
+        if change.undo is not None:
+            change.undo()
+        change.overtaken()
+
+    def _not_stored(self, change: Change, session: Session | None, why: str) -> None:
+        if change.undo is not None:
+            change.undo()
+        if change.failed is not None:
+            change.failed(why)
+        elif session is not None:
+            id = change.entry.id if change.entry is not None else UNSET
+            self.reply(session, wire.Error(code=Code.UNAVAILABLE, text=why, id=id))
 
     def _settle(self, change: Change, session: Session | None) -> None:
         if change.must:
@@ -324,32 +342,6 @@ class Hub:
         """Ask the store something."""
         self.lookups.append(lookup)
         self._wake()
-
-    def catch_up(
-        self, session: Session, account: Account, *, after: int, gap: bool, then: tuple[bytes, ...] = ()
-    ) -> None:
-        """Ask the store for what this session can no longer read, from the number ``after`` on.
-
-        ``gap``: whether it is to be told how much that was; ``then``: what goes out after the answer.
-        """
-        before = self.journal.first
-        session.looking_up = True
-        session.cursor = max(session.cursor, before - 1)
-
-        def found(found: Found) -> None:
-            if session.closing:
-                return
-            session.prologue += tuple(wire.encode(entry.frame(seq)) for seq, entry in found.entries)
-            if gap and found.open:
-                session.prologue += (wire.encode(wire.Gap(missed=found.open)),)
-            session.prologue += then
-            session.looking_up = False
-            self.touch(session)
-
-        def failed(why: str) -> None:
-            self.dismiss(session, f"what you missed can't be read now: {why}", retry=True)
-
-        self.look_up(Lookup(query=Span(account=account.id, after=after, before=before), then=found, failed=failed))
 
     # Answers.
 

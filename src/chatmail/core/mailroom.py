@@ -1,7 +1,8 @@
 """The mailroom: direct messages become mails, and their authors learn what became of them.
 
 It joins three things: the digest (when), the store (every step is a Change) and the people (receipts). Mails are
-sent by somebody else, who takes jobs here and reports back.
+sent by somebody else, who takes jobs here and reports back. Where several servers share the store, one of them leads
+and sends the mail of all; the others follow, and could go on at any time.
 """
 
 from collections import Counter
@@ -9,7 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
+from chatmail.core.cluster import LEADER
 from chatmail.core.digest import Digest
 from chatmail.core.hourly import Hourly
 from chatmail.core.names import same_email
@@ -24,6 +27,7 @@ from chatmail.core.records import (
     Mail,
     Outcome,
     Snapshot,
+    Told,
 )
 from chatmail.core.wire import Code, MailState, Receipt, Refused
 
@@ -60,7 +64,7 @@ class Mailroom:
         self._hub = hub
         self._post = post
         self._senders = Hourly(PER_SENDER)  # it starts anew with the server
-        self.digest = Digest(hub.limits.mail_window, fits, self._judge, self._dropped)
+        self.digest = Digest(hub.limits.mail_window, fits, self._judge, self._dropped, leads=hub.cluster.leads)
         self.dead: dict[str, Letter] = {
             letter.message_id: letter for letter in snapshot.letters if letter.state == "failed"
         }
@@ -75,9 +79,9 @@ class Mailroom:
             self._failures.setdefault(failure.author, []).append(_Owed(failure.receipt))
         mails = [(mail, hub.accounts.get(mail.reader)) for mail in snapshot.mails]
         self.digest.restore([(mail, reader.email) for mail, reader in mails if reader], snapshot.letters)
-        for mail, reader in mails:
-            if reader is None:  # who was forgotten in the meantime
-                self._dropped(mail)
+        self._strays = [mail for mail, reader in mails if reader is None]
+        """Mails to readers who were forgotten in the meantime."""
+        self._drop_strays()
 
     def reserve(self, reader: Account, id: str | UnsetType) -> None:
         """Keep room for one more text, until ``add`` or ``release``; raises Refused when too many wait already."""
@@ -95,12 +99,22 @@ class Mailroom:
         if not self._reserved[address]:
             del self._reserved[address]
 
-    def add(self, mail: Mail, reader: Account, now: float) -> None:
+    def add(self, mail: Mail, now: float) -> None:
         """The store has this mail: it takes its way, and its author is told."""
-        self.release(reader)
+        reader = self._hub.accounts.get(mail.reader)
+        if reader is None:
+            self._strays.append(mail)
+            self._drop_strays()
+            return
         state = self.digest.add(mail, reader.email, now)
         self.tell(mail, state)
         self._post()
+
+    def _drop_strays(self) -> None:
+        if self._hub.cluster.leads:
+            strays, self._strays = self._strays, []
+            for mail in strays:
+                self._dropped(mail)
 
     def tell(self, mail: Mail, state: MailState, detail: str = "") -> None:
         """Send the author of a mail a receipt, if they are connected."""
@@ -112,7 +126,7 @@ class Mailroom:
         return session is not None and receipt.seq > session.floor and self._hub.owe(author, lambda: receipt)
 
     def _receipt(self, mail: Mail, state: MailState, detail: str) -> Receipt:
-        online = self._hub.roster.session_of(mail.reader) is not None
+        online = self._hub.roster.is_connected(mail.reader)
         return Receipt(id=mail.id, seq=mail.seq, to=mail.to, online=online, mail=state, detail=detail or UNSET)
 
     def _judge(self, mail: Mail, now: float) -> Literal["send", "drop", "wait"]:
@@ -145,8 +159,14 @@ class Mailroom:
         What still waits to be frozen is dropped when its time comes.
         """
         self._failures.pop(reader.id, None)
+        if self._hub.cluster.leads:
+            self._drop_frozen()
+
+    def _drop_frozen(self) -> None:
+        """Drop what is frozen for those who were forgotten."""
         for letter in [*self.digest.letters(), *self.dead.values()]:
-            if letter.reader == reader.id and (letter.state == "failed" or not self.digest.is_taken(letter)):
+            nobody = letter.reader is not None and self._hub.accounts.get(letter.reader) is None
+            if nobody and (letter.state == "failed" or not self.digest.is_taken(letter)):
                 self.drop(letter.message_id)
 
     def send(self, letter: Letter) -> None:
@@ -181,11 +201,21 @@ class Mailroom:
             self.digest.thaw(draft, now)
             then(False)
 
+        def overtaken() -> None:
+            self.digest.thaw(draft, now)
+            then(False)
+
         gone = tuple(Gone(table="mail", key=mail.seq) for mail in letter.mails)
-        self._hub.submit(Change(rows=(letter, *gone), then=stored, failed=refused))
+        change = Change(rows=(letter, *gone), then=stored, failed=refused)
+        change.claims, change.overtaken = (LEADER,), overtaken
+        self._hub.submit(change)
 
     def outcome(self, letter: Letter, outcome: Outcome, now: float) -> None:
         """A letter was sent, or not: store it, tell the authors, and the operator when it is their business."""
+        others = letter.reader is not None and not self._hub.cluster.leads
+        if self.digest.letter(letter.message_id) is None or (others and outcome.fate is Fate.LATER):
+            self.digest.let_go(letter)  # another server has settled that, or will try
+            return
         after = self.digest.outcome(letter, outcome, now)
         state: MailState = "held"
         match after.state:
@@ -207,6 +237,7 @@ class Mailroom:
             return
 
         failures = self._failures_of(letter, outcome.detail) if state == "failed" else ()
+        detail = outcome.detail if state != "sent" else ""
 
         def stored(_: int | None) -> None:
             if state == "failed":
@@ -214,9 +245,12 @@ class Mailroom:
                 self._admit(failures)
             elif state != "held" or after.tries == 1:
                 for mail in letter.mails:
-                    self.tell(mail, state, outcome.detail if state != "sent" else "")
+                    self.tell(mail, state, detail)
 
-        self._hub.submit(Change(rows=(after, *failures), then=stored, must=True))
+        told = () if state == "failed" or (state == "held" and after.tries > 1) else letter.mails
+        abroad = (mail for mail in told if self._hub.roster.is_elsewhere(mail.author))
+        receipts = (Told(author=mail.author, receipt=self._receipt(mail, state, detail)) for mail in abroad)
+        self._hub.submit(Change(rows=(after, *failures, *receipts), then=stored, must=True))
 
     def _failures_of(self, letter: Letter, detail: str) -> tuple[Failure, ...]:
         """What the authors are to be told of a letter that failed, stored together with that."""
@@ -258,7 +292,9 @@ class Mailroom:
         for letter in waiting + dead:
             self._asked[letter.message_id] = tell
         for letter in waiting:
-            self.digest.hurry(letter, now)
+            hurried = self.digest.hurry(letter, now)
+            if not self._hub.cluster.leads:
+                self._hub.submit(Change(rows=(hurried,), must=True))
         for letter in dead:
             revived = self.digest.revive(self.dead.pop(letter.message_id), now)
             self._hub.submit(Change(rows=(revived,), must=True))
@@ -290,3 +326,59 @@ class Mailroom:
         self._hub.submit(Change(rows=(Gone(table="letter", key=message_id), *failures), then=stored, must=True))
         self._post()
         return letter
+
+    # Where several servers share the store.
+
+    def lead(self) -> None:
+        """Who leads is another one: this server takes what is due from now on, or no longer."""
+        self.digest.lead(leads=self._hub.cluster.leads)
+        self._drop_strays()
+        if self._hub.cluster.leads:
+            self._drop_frozen()
+        self._post()
+
+    def learn(self, change: Change, number: int | None, now: float) -> None:
+        """Another server has this in the store: what it does to mail."""
+        frozen = {mail.seq for row in change.rows if isinstance(row, Letter) for mail in row.mails}
+        for row in change.rows:
+            match row:
+                case Mail():
+                    self.add(replace(row, seq=number or 0), now)
+                case Letter():
+                    self._learn_letter(row)
+                case Told():
+                    self._hand(row.author, row.receipt)
+                case Failure():
+                    self._admit([row])
+                case Gone(table="mail", key=int(seq)) if seq not in frozen:
+                    mail = self.digest.pick(seq)
+                    if mail is not None:
+                        self._drop_told(mail)
+                case Gone(table="letter", key=str(message_id)):
+                    self._settled(message_id)
+                case Gone(table="failure", key=int(seq)):
+                    for owed in self._failures.values():
+                        owed[:] = [one for one in owed if one.receipt.seq != seq]
+
+    def _learn_letter(self, letter: Letter) -> None:
+        asked = self._asked.get(letter.message_id)
+        if letter.state == "waiting":
+            self.dead.pop(letter.message_id, None)
+            self.digest.learn(letter)
+            self._post()
+        else:
+            self._settled(letter.message_id)
+            if letter.state == "failed":
+                self.dead[letter.message_id] = letter
+        if asked is not None and (letter.tries or letter.state != "waiting"):
+            self._asked.pop(letter.message_id, None)
+            reply = f" [{letter.reply}]" if letter.reply else ""
+            doing = {"waiting": "will be tried again", "failed": "is given up", "sent": "is sent"}[letter.state]
+            asked(f"mail to {letter.address} {doing}{reply}")
+
+    def _settled(self, message_id: str) -> None:
+        """A letter is neither waiting nor dead any more."""
+        self.dead.pop(message_id, None)
+        letter = self.digest.letter(message_id)
+        if letter is not None:
+            self.digest.drop(letter)

@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from chatmail.core.bans import Bans
 from chatmail.core.hub import Hub
-from chatmail.core.people import FORGOTTEN, Presence
-from chatmail.core.people import banned as banned_for
+from chatmail.core.people import FORGOTTEN, Presence, whereabouts
 from chatmail.core.records import (
     Account,
     Act,
@@ -126,23 +125,13 @@ class Operator:
         hub = self._hub
         ban = Ban(what=Bans.key(what), until=None if duration is None else now + duration, reason=reason)
         only = Bans([ban])
-        here = [presence for presence in hub.roster.all() if only.find(now, *_names_of(presence))]
         accounts = {account.id: account for account in hub.accounts.of(ban.what)}
-        accounts.update((presence.account.id, presence.account) for presence in here)
+        meant = [presence for presence in hub.roster.all() if only.find(now, *presence.names)]
+        accounts.update((presence.account.id, presence.account) for presence in meant)
         revoked = (Patch(account=one.id, field="revoked", value=one.revoked + 1) for one in accounts.values())
-
-        def banned() -> None:
-            hub.bans.add(ban)
-            for presence in hub.roster.all():
-                if only.find(now, *_names_of(presence)):
-                    hub.roster.expel(presence, banned_for(reason), now)
-            for session in hub.sessions:
-                if session.account is None and only.find(now, session.host):
-                    hub.dismiss(session, "banned", retry=False)
-
         until = "for good" if ban.until is None else f"until {stamp(ban.until):%Y-%m-%d %H:%M} UTC"
         act = _because(f"banned {ban.what} {until}", reason)
-        self._do(now, act, f"{ban.what} is banned {until}", rows=(ban, *revoked), effect=banned)
+        self._do(now, act, f"{ban.what} is banned {until}", rows=(ban, *revoked))
 
     def unban(self, what: str, now: float) -> None:
         """Lift a ban."""
@@ -151,7 +140,7 @@ class Operator:
             raise Refused(Code.NO_SUCH_PERSON, f"{key} is not banned; /bans lists who is")
         gone = Gone(table="ban", key=key)
         done = f"{key} is no longer banned"
-        self._do(now, f"unbanned {key}", done, rows=(gone,), effect=lambda: self._hub.bans.remove(key))
+        self._do(now, f"unbanned {key}", done, rows=(gone,))
 
     def bans(self, now: float) -> list[Ban]:
         """The bans that hold now."""
@@ -172,21 +161,18 @@ class Operator:
 
     def here(self) -> dict[str, Standing]:
         """How those who are here are here, by their names."""
-        return {
-            one.account.name: Standing(one.session.active if one.session else None, one.account.away)
-            for one in self._hub.roster.all()
-        }
+        return {one.account.name: Standing(one.active, one.account.away) for one in self._hub.roster.all()}
 
     def _profile(self, account: Account, now: float) -> Profile:
         hub = self._hub
         presence = hub.roster.get(account.id)
-        session = hub.roster.session_of(account.id)
+        active = presence.active if presence is not None else None
         return Profile(
             name=account.name,
             email=account.email,
-            host=session.host if session is not None else None,
+            host=_where(presence) if presence is not None else None,
             since=presence.since.timestamp() if presence is not None else None,
-            idle=now - session.active if session is not None else None,
+            idle=now - active if active is not None else None,
             away=account.away,
             notify=account.notify,
             unseen=hub.journal.unseen(account.id, account.seen),
@@ -199,30 +185,19 @@ class Operator:
         account = self._hub.accounts.known(name)
         presence = hub.roster.get(account.id)
 
-        def forgotten() -> None:
-            hub.accounts.forget(account)
-            hub.mailroom.forget(account)
-            newcomer = hub.roster.get(account.id)
-            if newcomer is not None:  # their join was with the store
-                hub.roster.expel(newcomer, FORGOTTEN, now)
-
         if presence is not None:
             hub.roster.expel(presence, FORGOTTEN, now)
         gone = Gone(table="account", key=account.id)
         act = f"forgot {account.name} <{account.email}>"
-        self._do(now, act, f"{account.name} is forgotten", rows=(gone,), effect=forgotten)
+        self._do(now, act, f"{account.name} is forgotten", rows=(gone,), claims=(whereabouts(account.id),))
 
     def motd(self, text: str, now: float) -> None:
         """Set the message of the day; an empty text is none."""
         wrong = unfit_text(text, TEXT_MAX, "text") if text else None
         if wrong is not None:
             raise wrong
-
-        def changed() -> None:
-            self._hub.motd = text
-
         done = "the message of the day is set" if text else "no message of the day"
-        self._do(now, f"message of the day: {text or 'none'}", done, rows=(Motd(text=text),), effect=changed)
+        self._do(now, f"message of the day: {text or 'none'}", done, rows=(Motd(text=text),))
 
     def current_motd(self) -> str:
         """The message of the day, empty for none."""
@@ -295,7 +270,7 @@ class Operator:
     def _note(self, now: float, act: str) -> None:
         """Put into the audit what has been done."""
         self.owed += 1
-        self._hub.submit(Change(rows=(Act(time=now, text=act),), then=lambda _: self._settle(), must=True))
+        self._hub.submit(Change(rows=(self._act(now, act),), then=lambda _: self._settle(), must=True))
 
     def _look_up(self, query: Query | Audit, then: Callable[[Found], None], failed: Callable[[str], None]) -> None:
         """Ask the store; one of the two is called with its answer."""
@@ -325,13 +300,11 @@ class Operator:
         *,
         entry: Entry | None = None,
         rows: tuple[Row, ...] = (),
-        effect: Callable[[], None] | None = None,
+        claims: tuple[str, ...] = (),
     ) -> None:
         """Have something done together with its line in the audit, and tell when it is, or that it is not."""
 
         def stored(_: int | None) -> None:
-            if effect is not None:
-                effect()
             self._tell(done)
             self._settle()
 
@@ -340,7 +313,13 @@ class Operator:
             self._settle()
 
         self.owed += 1
-        self._hub.submit(Change(entry=entry, rows=(*rows, Act(time=now, text=act)), then=stored, failed=refused))
+        change = Change(entry=entry, rows=(*rows, self._act(now, act)), then=stored, failed=refused, claims=claims)
+        self._hub.submit(change)
+
+    def _act(self, now: float, act: str) -> Act:
+        """What was done, and at which server, where there are several."""
+        node = self._hub.cluster.node
+        return Act(time=now, text=f"{act} (at {node})" if node else act)
 
 
 def _about(letter: Letter) -> str:
@@ -360,7 +339,8 @@ def _check_reason(reason: str) -> None:
         raise wrong
 
 
-def _names_of(presence: Presence) -> tuple[str, ...]:
-    """What this person could be banned by."""
-    account, session = presence.account, presence.session
-    return (account.name, account.email, *([session.host] if session is not None else []))
+def _where(presence: Presence) -> str | None:
+    """Where somebody comes from, None while they are cut off."""
+    if presence.elsewhere:
+        return f"{presence.host} at {presence.node}"
+    return presence.host if presence.connected else None

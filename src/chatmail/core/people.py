@@ -1,13 +1,16 @@
 """The people who are here: who is connected, who is cut off for the moment, who is on their way out.
 
-joined ──> connected <──────────────┐ comes back: nothing is shown
+joined ──> connected <──────────────┐ comes back, perhaps at another server: nothing is shown
                │ cut                │
                └──> waiting (grace) ┤
                │                    └ does not: ──> left
                └ leaves, is kicked ────────────────> left
+
+Where several servers share the store, each knows of everybody. Where somebody is changes only as the store has it
+(Arrival, Departure); that a connection is cut, only their own server knows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from chatmail.core.records import Account, Change, Entry
+from chatmail.core.records import Account, Arrival, Change, Departure, Entry
 from chatmail.core.session import Session
 from chatmail.core.wire import People, Person, stamp
 
@@ -27,6 +30,9 @@ PEOPLE_BYTES = 36 * 1024
 message of the day included."""
 
 FORGOTTEN = "forgotten by the operator"
+CUT = "connection lost"
+LEFT = "left"
+"""The reason of who goes by their own wish."""
 
 
 def banned(reason: str) -> str:
@@ -34,19 +40,49 @@ def banned(reason: str) -> str:
     return f"banned: {reason}" if reason else "banned"
 
 
-class Presence:
-    """Somebody who is here; ``session`` is None while their connection is cut but not yet given up."""
+def whereabouts(account: int) -> str:
+    """The claim of a change that decides whether an account is here, and where."""
+    return f"here:{account}"
 
-    __slots__ = ("account", "leaving", "session", "since", "until")
+
+class Presence:
+    """Somebody who is here: at this server (``session`` is None while their connection is cut but not yet given up), or
+    at another one (``elsewhere``).
+    """
+
+    __slots__ = ("account", "elsewhere", "heard", "host", "leaving", "node", "session", "since", "until")
 
     def __init__(self, account: Account, since: datetime) -> None:
         self.account = account
         self.since = since
         self.session: Session | None = None
+        self.elsewhere = False
+        self.node = ""
+        """The server where they are, or were last."""
+        self.host = ""
+        self.heard = 0.0
+        """When they last did something that the store has; who is elsewhere is not heard of otherwise."""
         self.leaving = False
         """Their left is with the store."""
         self.until = 0.0
         """While they are cut off: when that is announced."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether they are not cut off."""
+        return self.elsewhere or self.session is not None
+
+    @property
+    def active(self) -> float | None:
+        """When they last did something, None for somebody who is cut off."""
+        if self.session is not None:
+            return self.session.active
+        return self.heard if self.elsewhere else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they could be banned by."""
+        return (self.account.name, self.account.email, *([self.host] if self.connected else []))
 
     def person(self, now: float | None = None) -> Person:
         """Their line in the list of people: for who asks at this time, or (None) for all."""
@@ -54,14 +90,20 @@ class Presence:
         person = Person(name=account.name, since=self.since, away=UNSET if account.away is None else account.away)
         if now is None:
             return person
-        idle = UNSET if self.session is None else int(max(0.0, now - self.session.active))
+        idle = UNSET if self.active is None else int(max(0.0, now - self.active))
         return replace(person, idle=idle, mailed=account.notify)
 
 
 class Roster:
-    """Everybody who is here, in the order in which they came."""
+    """Everybody who is here, in the order in which they came.
 
-    def __init__(self, hub: "Hub") -> None:
+    Args:
+        hub: whose people these are.
+        arrivals: who is here at other servers, or was when those ended.
+        nodes: the servers that live.
+    """
+
+    def __init__(self, hub: "Hub", arrivals: Iterable[Arrival] = (), nodes: Collection[str] = ()) -> None:
         self._hub = hub
         self._present: dict[int, Presence] = {}
         self.entering: set[int] = set()
@@ -74,6 +116,12 @@ class Roster:
         """So many comings and goings are entries of the journal."""
         self._listed: dict[int, Person] | None = None
         """The list of people as it is for all, by account, until it changes: a storm of joins asks for it each time."""
+        for arrival in arrivals:
+            account = hub.accounts.get(arrival.account)
+            if account is not None:
+                presence = self.arrive(arrival, account, arrival.since.timestamp(), told=True)
+                presence.elsewhere = arrival.node in nodes
+        self.told = 0
 
     def __len__(self) -> int:
         return len(self._present)
@@ -87,20 +135,36 @@ class Roster:
         presence = self._present.get(account)
         return None if presence is None or presence.leaving else presence
 
-    def session_of(self, account: int) -> Session | None:
-        """The connected session of an account, None while there is none."""
+    def find(self, account: int) -> Presence | None:
+        """The same, those on their way out included."""
+        return self._present.get(account)
+
+    def is_connected(self, account: int) -> bool:
+        """Whether somebody is connected as this account, and not about to be gone."""
         presence = self.get(account)
-        return presence.session if presence is not None else None
+        return presence is not None and presence.connected
+
+    def is_elsewhere(self, account: int) -> bool:
+        """Whether somebody is connected as this account, at another server."""
+        presence = self._present.get(account)
+        return presence is not None and presence.elsewhere
 
     def reach(self, account: int) -> Session | None:
-        """The session that what belongs to an account goes to, even while it is on its way out."""
+        """The session here that what belongs to an account goes to, even while it is on its way out."""
         presence = self._present.get(account)
         return presence.session if presence is not None else None
 
+    def hear(self, account: int, now: float) -> None:
+        """Somebody did something, perhaps elsewhere."""
+        presence = self._present.get(account)
+        if presence is not None:
+            presence.heard = now
+
     def is_away(self, account: Account, now: float) -> bool:
         """Not connected, or said so, or nothing but pings for a while: mail may be wanted."""
-        session = self.session_of(account.id)
-        return session is None or account.away is not None or now > session.active + self._hub.limits.idle
+        presence = self.get(account.id)
+        active = None if presence is None else presence.active
+        return active is None or account.away is not None or now > active + self._hub.limits.idle
 
     def is_told(self, *, coming: bool) -> bool:
         """Whether comings and goings are told: in a large room they no longer are."""
@@ -135,14 +199,14 @@ class Roster:
         """Somebody on the list of people is not what they were."""
         self._listed = None
 
-    def arrive(self, account: Account, session: Session, now: float, *, told: bool) -> Presence:
-        """Somebody is here, or back, with this session; an older one of theirs gets its goodbye.
+    def arrive(self, arrival: Arrival, account: Account, now: float, *, told: bool) -> Presence:
+        """Somebody is here, or back, and nowhere else any more; an older session of theirs gets its goodbye.
 
         ``told``: whether the others have heard of it.
         """
         presence = self._present.get(account.id)
         if presence is None:
-            presence = self._present[account.id] = Presence(account, stamp(now))
+            presence = self._present[account.id] = Presence(account, arrival.since)
             if len(self._present) <= self._hub.limits.presence_max:  # those after them are not on the list
                 self.changed()
             self._untold = self._untold or not told
@@ -150,7 +214,24 @@ class Roster:
             self.told += told
         if presence.session is not None:
             self._hub.dismiss(presence.session, "you came in from another terminal", retry=False)
-        presence.session = session
+            presence.session = None
+        presence.node = arrival.node
+        presence.host = arrival.host
+        presence.elsewhere = arrival.node != self._hub.cluster.node
+        presence.heard = now
+        return presence
+
+    def depart(self, departure: Departure, *, told: bool) -> Presence | None:
+        """Somebody is gone, for the reason that their session gets as its goodbye; None when they were not here."""
+        presence = self._present.pop(departure.account, None)
+        if presence is None:
+            return None
+        self.changed()
+        self._untold = self._untold or not told
+        self.told += told
+        if presence.session is not None:
+            goodbye = "you left" if departure.reason == LEFT else departure.reason
+            self._hub.dismiss(presence.session, goodbye, retry=False)
         return presence
 
     def make_known(self) -> None:
@@ -172,17 +253,29 @@ class Roster:
         until = presence.until = now + self._hub.limits.grace
 
         def check(now: float) -> None:
-            again = presence.session is not None or presence.account.id in self.entering
+            again = presence.connected or presence.account.id in self.entering
             if not again and presence.until == until:  # and not cut off once more since
                 self.leave(presence, reason, now)
 
         self._hub.at(until, check)
 
+    def strand(self, node: str) -> None:
+        """A server is gone: who was there is cut off."""
+        for presence in self._present.values():
+            if presence.node == node:
+                presence.elsewhere = False
+
+    def expect_all(self, nodes: Collection[str], now: float) -> None:
+        """Announce whoever does not come back of those who were at servers that are gone; ``nodes`` are left."""
+        for presence in self._present.values():
+            if presence.node not in nodes and not presence.connected:
+                self.expect_back(presence, CUT, now)
+
     def expel(self, presence: Presence, reason: str, now: float, tell: Callable[[str], None] | None = None) -> None:
         """Somebody must go, at once; ``tell`` as for ``leave``."""
         if presence.session is not None:
             self._hub.dismiss(presence.session, reason, retry=False)
-        self.leave(presence, reason, now, tell=tell)
+        self.leave(presence, reason, now, tell=tell, surely=True)
 
     def leave(
         self,
@@ -191,29 +284,25 @@ class Roster:
         now: float,
         asker: Session | None = None,
         tell: Callable[[str], None] | None = None,
+        *,
+        surely: bool = False,
     ) -> None:
         """Somebody goes: off the list as soon as the store has it.
 
         ``asker``: their session, when they asked for it themselves; it is closed then. ``tell``: hears when they are
-        gone, in place of the hub's.
+        gone, in place of the hub's. ``surely``: even if they have come in at another server in the meantime.
         """
-        if presence.leaving:
+        account = presence.account
+        if presence.leaving or self._present.get(account.id) is not presence:
             return
         presence.leaving = True
-        account = presence.account
         entry = None
         if self.is_told(coming=False):
             entry = Entry(kind="left", time=stamp(now), author=account.id, sender=account.name, text=reason)
 
         def left(_: int | None) -> None:
-            del self._present[account.id]
-            self.changed()
             gone = f"{account.name} left" if asker is not None else f"{account.name} left: {reason}"
             (tell or self._hub.tell)(gone)
-            self._untold = self._untold or entry is None
-            self.told += entry is not None
-            if presence.session is not None:
-                self._hub.dismiss(presence.session, "you left" if asker else reason, retry=False)
 
         def not_stored(why: str) -> None:
             presence.leaving = False
@@ -221,4 +310,14 @@ class Roster:
                 self._hub.dismiss(asker, f"you left ({why})", retry=False)
             self.expect_back(presence, reason, now)
 
-        self._hub.submit(Change(entry=entry, then=left, failed=not_stored), asker)
+        def overtaken() -> None:
+            presence.leaving = False
+            if asker is not None:
+                self._hub.dismiss(asker, "you left", retry=False)
+            elif surely:
+                self.expel(presence, reason, now, tell)
+
+        departure = Departure(account=account.id, reason=reason)
+        change = Change(entry=entry, rows=(departure,), then=left, failed=not_stored)
+        change.claims, change.overtaken = (whereabouts(account.id),), overtaken
+        self._hub.submit(change, asker)

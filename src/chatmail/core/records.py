@@ -174,14 +174,43 @@ class Outcome(Struct, frozen=True, kw_only=True):
     reply: str = ""
 
 
-class Gone(Struct, frozen=True, kw_only=True):
-    """A record that is to be deleted: its table and its key."""
+class Arrival(Struct, frozen=True, kw_only=True):
+    """Somebody is connected at a server (``node``) from this host, since a time; wherever they were before."""
 
-    table: Literal["account", "ban", "mail", "letter", "failure"]
+    account: int
+    node: str
+    host: str
+    since: datetime
+
+
+class Departure(Struct, frozen=True, kw_only=True):
+    """Somebody is gone, for a reason that they and the others are told."""
+
+    account: int
+    reason: str
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """What became of a mail, for its author, who is at another server."""
+
+    author: int
+    receipt: wire.Receipt
+
+
+class Leader(Struct, frozen=True, kw_only=True):
+    """The server that from now on does what one does for all: send mail, and announce whom a dead server leaves."""
+
+    node: str
+
+
+class Gone(Struct, frozen=True, kw_only=True):
+    """A record that is to be deleted: its table and its key. A ``node`` is a server that ended, or is given up."""
+
+    table: Literal["account", "ban", "mail", "letter", "failure", "node"]
     key: int | str
 
 
-Row = Account | Patch | Ban | Motd | Act | Mail | Letter | Failure | Gone
+Row = Account | Patch | Ban | Motd | Act | Mail | Letter | Failure | Arrival | Departure | Told | Leader | Gone
 
 
 class Change(Struct, kw_only=True):
@@ -193,6 +222,10 @@ class Change(Struct, kw_only=True):
     When it surely is not, ``undo`` is called and whoever asked is told; or else, where that takes more than an
     ``error``, ``failed`` with a sentence. What ``must`` be stored tells what has happened already, in the world
     outside: refused, it is submitted again, until the store takes it.
+
+    ``claims`` names what it decides on, as in ``here:7``. Where several servers share a store, a change is not stored
+    if another server's, of which this one did not know yet, claims the same; ``overtaken`` is called then, if it is
+    given, once that one is known.
     """
 
     entry: Entry | None = None
@@ -201,6 +234,8 @@ class Change(Struct, kw_only=True):
     undo: Callable[[], None] | None = None
     failed: Callable[[str], None] | None = None
     must: bool = False
+    claims: tuple[str, ...] = ()
+    overtaken: Callable[[], None] | None = None
 
 
 class Earlier(Struct, frozen=True):
@@ -210,7 +245,11 @@ class Earlier(Struct, frozen=True):
     entry: Entry
 
 
-Stored = int | Earlier | None
+class Overtaken(Struct, frozen=True):
+    """What a store says of a change that claims what another server's has just claimed: nothing of it is stored."""
+
+
+Stored = int | Earlier | Overtaken | None
 """What became of a change: the number of its entry, None where it has none."""
 
 
@@ -218,7 +257,9 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """All that a store holds when the server starts, but for entries that are too old for the journal.
 
     ``entries`` are the newest, with their numbers, in order and without a hole; the last one, if any, is ``last``.
-    ``epoch`` names this run of numbers; ``secret`` signs tokens.
+    ``epoch`` names this run of numbers; ``secret`` signs tokens. Where several servers share the store, ``node`` is
+    the name of this one, ``nodes`` are those of all, this one among them, and ``leader`` that of the one that leads, or
+    did; ``arrivals`` tell who is here. An account's id must be unused at all of them: ``next_account`` is this one's.
     """
 
     epoch: str
@@ -232,6 +273,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     mails: tuple[Mail, ...] = ()
     letters: tuple[Letter, ...] = ()
     failures: tuple[Failure, ...] = ()
+    node: str = ""
+    nodes: tuple[str, ...] = ()
+    leader: str = ""
+    arrivals: tuple[Arrival, ...] = ()
 
 
 class Span(Struct, frozen=True, kw_only=True):

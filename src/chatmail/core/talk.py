@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import UNSET, UnsetType
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from chatmail.core.records import Account, Change, Earlier, Entry, Found, Lookup, Mail, Patch, Query, Sent
 from chatmail.core.session import Session
@@ -74,30 +74,31 @@ def dm(hub: "Hub", session: Session, frame: Dm, now: float) -> None:
             _unless_said(hub, session, entry, full, now)
             return
 
-    def mail(number: int) -> Mail:
-        return Mail(
-            seq=number,
-            reader=reader.id,
-            author=account.id,
-            sender=account.name,
-            to=reader.name,
-            text=frame.text,
-            time=entry.time,
-            id=frame.id,
-        )
+    mail = Mail(
+        seq=0,
+        reader=reader.id,
+        author=account.id,
+        sender=account.name,
+        to=reader.name,
+        text=frame.text,
+        time=entry.time,
+        id=frame.id,
+    )
 
     def stored(number: int | None) -> None:
         hub.mailroom.directs += 1
+        numbered = replace(mail, seq=number or 0)
         if mailed:
-            hub.mailroom.add(mail(number or 0), reader, now)
+            hub.mailroom.release(reader)
+            hub.mailroom.add(numbered, now)
         else:
-            hub.mailroom.tell(mail(number or 0), "off", f"{reader.name} wants no mail")
+            hub.mailroom.tell(numbered, "off", f"{reader.name} wants no mail")
 
     def not_stored() -> None:
         if mailed:
             hub.mailroom.release(reader)
 
-    hub.submit(Change(entry=entry, rows=(mail(0),) if mailed else (), then=stored, undo=not_stored), session)
+    hub.submit(Change(entry=entry, rows=(mail,) if mailed else (), then=stored, undo=not_stored), session)
 
 
 def _unless_said(hub: "Hub", session: Session, entry: Entry, full: Refused, now: float) -> None:

@@ -92,7 +92,7 @@ class Engine:
                     (change.entry or change.rows) and not isinstance(result, Earlier) for change, result in stored
                 ):
                     self._trouble("")
-                hub.committed(batch, results)
+                hub.committed(batch, results, self._clock())
                 await self._hand_out(hub)
 
     async def _hand_out(self, hub: Hub) -> None:

@@ -41,6 +41,7 @@ from chatmail.server.stores.lookups import look_up
 from chatmail.server.stores.rows import (
     ENTRY,
     KEYS,
+    PASSING,
     SAID,
     TABLES,
     Values,
@@ -150,7 +151,7 @@ class Database:
                 entries.append(entry_values(number, entry))
             results.append(number)
             if change.rows:
-                rows += [(row, last) for row in change.rows]
+                rows += [(row, last) for row in change.rows if type(row) not in PASSING]
         if entries or rows:
             full = self._said.is_due(last)
             with self._transaction():

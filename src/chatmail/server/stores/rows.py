@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import astuple, replace
 
-from chatmail.core.records import Account, Act, Ban, Entry, Failure, Letter, Mail, Row
+from chatmail.core.records import Account, Act, Arrival, Ban, Departure, Entry, Failure, Leader, Letter, Mail, Row, Told
 from chatmail.core.wire import Receipt
 from chatmail.server.stores import StoreError
 
@@ -27,6 +27,8 @@ TABLES: dict[type[Row], str] = {
     Failure: "failure",
 }
 """The records that have a table of their own."""
+PASSING = frozenset({Arrival, Departure, Told, Leader})
+"""What nobody needs to know who starts the only server anew."""
 KEYS = {"account": "id", "ban": "what", "mail": "seq", "letter": "message_id", "failure": "seq"}
 ENTRY = 'seq, kind, time, author, sender, reader, "to", entry.text, id'
 """The columns of an entry, for ``entry_of``."""

@@ -6,13 +6,13 @@ bites between the batches.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX
 from chatmail.core.records import Change, Found, Query, Question, Snapshot, Stored
-from chatmail.server.stores import StoreError
+from chatmail.server.stores import Learn, StoreError
 from chatmail.server.stores.database import MEMORY, Database
 
 T = TypeVar("T")
@@ -48,6 +48,13 @@ class SqliteStore:
     async def commit(self, batch: Sequence[Change]) -> list[Stored]:
         """See ``Store``."""
         return await self._write(lambda: self._database.commit(batch))
+
+    async def follow(self, learn: Learn) -> None:
+        """See ``Store``: nobody else has this file."""
+
+    async def beat(self) -> Mapping[str, int]:
+        """See ``Store``."""
+        return {}
 
     async def look_up(self, query: Question) -> Found:
         """See ``Store``; what can't be indexed now (the disk is full, say) is found later."""

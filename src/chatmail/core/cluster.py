@@ -1,0 +1,94 @@
+"""The servers that share a store: which of them live, and which one leads.
+
+Every server shows now and then that it lives: it beats. One whose beats stay away is given up, and who was there is
+cut off. One server leads: it sends the mail of all, announces whom a dead server leaves, and gives up the dead. When
+it is dead itself, another one takes its place.
+
+Who leads, and who is given up, changes only as the store has it, in the one order of all changes; and both claim the
+same. So of two servers that would lead one is overtaken, and one that led, was thought dead and comes back finds that
+nothing is stored any more that only a leader may do. No clock is shared: a server judges the others' beats by its own,
+and not by those it could not have heard. (Gray and Cheriton, Leases, SOSP 1989, let a lease end by the clock; here only
+the holder's own clock ends it, see ``HOLD``.)
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from chatmail.core.records import Change, Gone, Leader, Snapshot
+
+if TYPE_CHECKING:
+    from chatmail.core.hub import Hub
+
+BEAT = 2.0
+"""Seconds between two beats of a server."""
+LAPSE = 10.0
+"""A server that does not beat for so many seconds is given up."""
+HOLD = 6.0
+"""The one that leads sends mail only so many seconds after a beat of its own: less than LAPSE, so that it has stopped
+when another takes over, even if it did not notice how time passed."""
+LEADER = "leader"
+"""The claim of a change that only the one that leads may make, or that changes who leads."""
+
+
+class Cluster:
+    """All servers of a chat, as one of them sees them. A server whose store is its own leads, and is alone.
+
+    Args:
+        hub: this server's; changes go through it.
+        snapshot: who lived, and led, at the start.
+    """
+
+    def __init__(self, hub: "Hub", snapshot: Snapshot) -> None:
+        self._hub = hub
+        self.node = snapshot.node
+        """The name of this server, "" for one that shares nothing."""
+        self.leader = snapshot.leader
+        self.nodes = set(snapshot.nodes)
+        """Those that live, as far as is known."""
+        self._heard: dict[str, tuple[int, float]] = {}
+        """How often each has beaten, and when that was first heard."""
+        self._last = float("-inf")
+
+    @property
+    def leads(self) -> bool:
+        """Whether this server leads."""
+        return self.leader == self.node
+
+    def hear(self, beats: Mapping[str, int], now: float) -> None:
+        """How often each server has beaten by now, on a clock of this server that only ever goes forward."""
+        if now > self._last + 2 * BEAT:  # deaf in the meantime: what was not heard proves nothing
+            self._heard.clear()
+        self._last = now
+        for node, count in beats.items():
+            if self._heard.get(node, (None, now))[0] != count:
+                self._heard[node] = (count, now)
+        self._heard = {node: heard for node, heard in self._heard.items() if node in beats}
+        self.nodes = set(beats)
+        dead = [node for node, (_, since) in self._heard.items() if now >= since + LAPSE and node != self.node]
+        if self.leader not in beats or self.leader in dead:
+            self._hub.submit(Change(rows=(Leader(node=self.node),), claims=(LEADER,), failed=_left_as_it_is))
+        elif self.leads:
+            for node in dead:
+                gone = Gone(table="node", key=node)
+                self._hub.submit(Change(rows=(gone,), claims=(LEADER,), failed=_left_as_it_is))
+
+    def follow(self, leader: str, now: float) -> None:
+        """The store has it who leads from now on."""
+        self.leader = leader
+        self._hub.mailroom.lead()
+        if self.node:
+            self._hub.tell(f"{'this server' if self.leads else leader} sends the mail of all from now on")
+        if self.leads:
+            self._hub.roster.expect_all(self.nodes, now)
+
+    def bury(self, node: str, now: float) -> None:
+        """The store has it that a server ended, or is given up."""
+        self.nodes.discard(node)
+        self._hub.tell(f"the server {node} is gone")
+        self._hub.roster.strand(node)
+        if self.leads:
+            self._hub.roster.expect_all(self.nodes, now)
+
+
+def _left_as_it_is(_: str) -> None:
+    """The next beat finds it again."""
