@@ -50,6 +50,11 @@ class Cluster:
         self._last = float("-inf")
 
     @property
+    def is_alone(self) -> bool:
+        """Whether no other server shares the store."""
+        return not self.node
+
+    @property
     def leads(self) -> bool:
         """Whether this server leads."""
         return self.leader == self.node
@@ -76,7 +81,7 @@ class Cluster:
         """The store has it who leads from now on."""
         self.leader = leader
         self._hub.mailroom.lead()
-        if self.node:
+        if not self.is_alone:
             self._hub.tell(f"{'this server' if self.leads else leader} sends the mail of all from now on")
         if self.leads:
             self._hub.roster.expect_all(self.nodes, now)

@@ -1,16 +1,18 @@
 """The engine: turns the hub's crank. It has what was submitted stored, flushes the sessions, and keeps the time.
 
 Two loops, because nobody shall wait for the disk who need not: one commits batch after batch, the other flushes once a
-tick of the event loop whatever is ready. Both sleep until the hub calls ``wake``. A third has the store tidy up.
+tick of the event loop whatever is ready. Both sleep until the hub calls ``wake``. A third has the store tidy up. Where
+other servers share the store, a fourth takes in what those commit, and a fifth shows them that this one lives.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
-from time import perf_counter
+from collections.abc import Callable, Sequence
+from time import monotonic, perf_counter
 
+from chatmail.core.cluster import BEAT, HOLD
 from chatmail.core.hub import Hub
-from chatmail.core.records import Earlier, Lookup
+from chatmail.core.records import Change, Earlier, Lookup, Stored
 from chatmail.server.stores import Store, StoreError
 
 GATHER = 0.0001
@@ -18,7 +20,9 @@ GATHER = 0.0001
 TURNS = 3
 """So many turns of the loop bring what the sockets have to the hub: one reads them, one wakes who waits for that."""
 PAUSE = 0.5
-"""After a batch that could not be stored, seconds until the next is tried."""
+"""After something that the store could not do, seconds until it is tried again."""
+PATIENCE = 3.0
+"""When a shared store has not answered a batch for so many seconds, what is said meanwhile is refused."""
 TIDY = 60.0
 """Seconds between two times that the store lets go of what is kept no longer."""
 
@@ -42,6 +46,10 @@ class Engine:
         self._refusing = False
         self._hold: asyncio.TimerHandle | None = None
         """While what was said is held back: until when at the latest."""
+        self._beaten = float("-inf")
+        """When the last beat began that the other servers have seen."""
+        self._waiting: asyncio.TimerHandle | None = None
+        """While a batch is under way for too long: when what was said since is refused next."""
         self._took = 0.0
         """How long the last flush took."""
         self._timer: asyncio.TimerHandle | None = None
@@ -56,11 +64,13 @@ class Engine:
         """Drive the hub until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow(hub), name="follow")
+                group.create_task(self._beat(hub), name="beat")
                 group.create_task(self._commit(hub), name="commit")
                 group.create_task(self._flush(hub, group), name="flush")
                 group.create_task(self._tidy(hub), name="tidy")
         finally:
-            for timer in (self._timer, self._hold):
+            for timer in (self._timer, self._hold, self._waiting):
                 if timer is not None:
                     timer.cancel()
 
@@ -69,6 +79,10 @@ class Engine:
         self._rested.clear()
         self.wake()
         await self._rested.wait()
+
+    def may_send(self, hub: Hub) -> bool:
+        """Whether mail is this server's to send at this very moment, and surely no other's."""
+        return hub.cluster.leads and (hub.cluster.is_alone or monotonic() < self._beaten + HOLD)
 
     async def _commit(self, hub: Hub) -> None:
         while True:
@@ -80,7 +94,7 @@ class Engine:
                 continue
             changes = [change for change, _ in batch]
             try:
-                results = await self._store.commit(changes)
+                results = await self._settled(hub, changes)
             except StoreError as error:
                 self._trouble(str(error))
                 hub.refused(batch, str(error))
@@ -94,6 +108,49 @@ class Engine:
                     self._trouble("")
                 hub.committed(batch, results, self._clock())
                 await self._hand_out(hub)
+
+    async def _settled(self, hub: Hub, changes: Sequence[Change]) -> Sequence[Stored]:
+        """What became of a batch. Where a network lies between, that may take long, and nobody knows how long."""
+        if hub.cluster.is_alone:
+            return await self._store.commit(changes)
+        waiting = asyncio.get_running_loop().call_later(PATIENCE, self._lose_patience, hub)
+        try:
+            return await self._store.commit(changes)
+        finally:
+            (self._waiting or waiting).cancel()
+            self._waiting = None
+
+    def _lose_patience(self, hub: Hub) -> None:
+        """A batch is under way for too long: what was said since is refused, now and until that is answered."""
+        why = "the store does not answer"
+        self._trouble(why)
+        hub.refused(hub.take(), f"{why}; try again later")
+        self._waiting = asyncio.get_running_loop().call_later(PAUSE, self._lose_patience, hub)
+
+    async def _follow(self, hub: Hub) -> None:
+        """Take in what other servers commit."""
+        while True:
+            try:
+                await self._store.follow(lambda change, number: hub.learn(change, number, self._clock()))
+            except StoreError as error:
+                self._trouble(str(error))
+                await asyncio.sleep(PAUSE)
+            else:
+                return
+
+    async def _beat(self, hub: Hub) -> None:
+        """Show the other servers that this one lives, and see which of them do."""
+        while not hub.cluster.is_alone:
+            now = monotonic()
+            try:
+                beats = await self._store.beat()
+            except StoreError as error:
+                self._trouble(str(error))
+            else:
+                self._trouble("")
+                self._beaten = now
+                hub.cluster.hear(beats, now)
+            await asyncio.sleep(BEAT)
 
     async def _hand_out(self, hub: Hub) -> None:
         """Flush, or leave it to the next batch where that is about to come.
