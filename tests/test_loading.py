@@ -13,8 +13,8 @@ CLIENT = "import chatmail.client.app"
 PROMPT = f"{CLIENT}, chatmail.client.ask, chatmail.client.prompt, chatmail.terminal.history"
 """All that a client loads for its first question, and for the chat after it."""
 
-RARE = {"cryptography", "emoji", "http", "multiprocessing", "pygments", "unittest", "urllib.request", "pydoc"}
-"""For a certificate of one's own, or the first Tab after a colon; the rest for nothing at all."""
+RARE = {"cryptography", "emoji", "http", "multiprocessing", "pygments", "redis", "unittest", "urllib.request", "pydoc"}
+"""For a certificate of one's own, the first Tab after a colon, servers that share a store; the rest for nothing."""
 
 
 @pytest.mark.parametrize(

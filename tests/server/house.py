@@ -114,7 +114,7 @@ class Console:
     What the machine around it tells can be set.
     """
 
-    def __init__(self, house: House, *, blocks: bool = True, asks: bool = False) -> None:
+    def __init__(self, house: House, *, blocks: bool = True, asks: bool = False, place: str = "") -> None:
         self.house = house
         self.quits = 0
         self.shown: list[str] = []
@@ -126,6 +126,7 @@ class Console:
             memory=lambda: self.memory,
             peak=lambda: 47_500_000,
             disk=lambda: self.disk,
+            place=place,
             level=lambda: self.level,
             set_level=self._set_level,
             columns=lambda: self.columns,
@@ -134,9 +135,9 @@ class Console:
         self.desk = Desk(house.operator, self.shown.extend, self._quit, NOW - 93_784, machine, asks=asks)
 
     @classmethod
-    async def open(cls, *people: str, blocks: bool = True, asks: bool = False) -> "Console":
+    async def open(cls, *people: str, blocks: bool = True, asks: bool = False, place: str = "") -> "Console":
         """One in a house with these people in it."""
-        return cls(await House.open(*people), blocks=blocks, asks=asks)
+        return cls(await House.open(*people), blocks=blocks, asks=asks, place=place)
 
     def _set_level(self, level: str) -> None:
         self.level = level

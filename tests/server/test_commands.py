@@ -317,6 +317,12 @@ async def test_stats() -> None:
     assert (await c.type("/stats"))[-2:] == ["memory       45.3 MiB at most", "disk         nothing is kept"]
 
 
+async def test_what_no_disk_here_holds_is_somewhere_else() -> None:
+    c = await Console.open(place="Redis at 127.0.0.1:6379")
+    c.disk = None
+    assert (await c.type("/stats"))[-1] == "disk         all is in Redis at 127.0.0.1:6379"
+
+
 async def test_stats_tell_how_busy_the_last_hour_was() -> None:
     """Everything said counts, to all and to one, and the operator's; comings and goings do not."""
     c = await Console.open("John", "Mary")

@@ -33,3 +33,4 @@ def test_the_size_of_a_database_with_what_is_not_in_it_yet(tmp_path: Path) -> No
     Path(f"{database}-wal").write_bytes(bytes(11))
     assert disk_space(str(database)) == 111
     assert disk_space(":memory:") is None
+    assert disk_space("redis://127.0.0.1:6379/0") is None

@@ -69,6 +69,7 @@ def test_every_setting_has_its_row_and_its_option() -> None:
         ("--port=0", "chat_port", 0),
         ("--db=:memory:", "chat_db", ":memory:"),
         ("--db=x/y.db", "chat_db", str(NOWHERE / "x/y.db")),
+        ("--db=redis://localhost", "chat_db", "redis://localhost"),
         ("--outbox=/var/x", "outbox", Path("/var/x")),
         ("--tls=OFF", "tls", "off"),
         ("--verify-email=yes", "verify", "yes"),
@@ -139,6 +140,7 @@ def test_paths_start_in_the_folder_of_the_file(tmp_path: Path) -> None:
         ("CHAT_PORT", "٣"),
         ("CHAT_PORT", "9" * 5000),
         ("CHAT_DB", "a\0b"),
+        ("CHAT_DB", "redis://"),
         ("OUTBOX", "a\0b"),
         ("TLS", "on"),
         ("TLS_CERT", "no-such-file.pem"),
@@ -336,6 +338,10 @@ def test_when_addresses_are_proved(environ: dict[str, str], verify: bool) -> Non
         (MAIL | {"SMTP_SECURITY": "none"}, ["the password goes to smtp.gmail.com in clear"]),
         (MAIL | {"SMTP_SECURITY": "none", "SMTP_HOST": "r.example.org", "PASSWORD": ""}, ["mails go to r.example.org"]),
         (MAIL | {"SMTP_HOST": "localhost", "PASSWORD": ""}, []),
+        ({"CHAT_DB": "redis://:pw@db.example.org"}, ["CHAT_DB=redis://…: everything said goes to db.example.org in"]),
+        ({"CHAT_DB": "rediss://:pw@db.example.org"}, []),
+        ({"CHAT_DB": "redis://127.0.0.1"}, []),
+        ({"CHAT_DB": "unix:///run/redis.sock"}, []),
         ({"PASSWORD": "geheim"}, ["no mail is sent"]),
     ],
 )
@@ -362,6 +368,7 @@ def test_the_server_keeps_its_own_certificate_beside_what_else_it_keeps(tmp_path
     assert load(["--db=there/x.db"], {}, tmp_path).own_certificate == tmp_path / "there" / "chatmail-tls.pem"
     assert load(["--db=/var/lib/x.db"], {}, tmp_path).own_certificate == Path("/var/lib/chatmail-tls.pem")
     assert load(["--db=:memory:"], {}, tmp_path).own_certificate == tmp_path / "chatmail-tls.pem"
+    assert load(["--db=redis://there"], {}, tmp_path).own_certificate == tmp_path / "chatmail-tls.pem"
 
 
 def test_with_a_certificate_the_chat_speaks_tls(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from chatmail.server.lines import several
 from chatmail.server.listener import UNCOUNTED, Listener
 from chatmail.server.log import OPERATOR
 from chatmail.server.mailers import Mailer, OutboxMailer, SmtpMailer
+from chatmail.server.place import is_url, place
 from chatmail.server.postman import Postman
 from chatmail.server.settings import Settings, SettingsError, load
 from chatmail.server.stores import Store, StoreError
@@ -173,17 +174,34 @@ async def running(
         clock: seconds since the epoch.
 
     A part that fails ends the others, and is raised here. Raises OSError when it cannot listen, StoreError when it
-    cannot keep anything, SettingsError when there is no certificate for TLS.
+    cannot keep anything, SettingsError when there is no certificate for TLS, or nothing that speaks to Redis.
     """
     secured = tls.prepare(settings)
     limits = limits or limits_of(settings)
-    store = store or SqliteStore(settings.chat_db, settings.keep_days, limits.entries_max, limits.bytes_max)
+    store = store or _store(settings, limits)
     try:
         snapshot = await store.open(clock())
         async with _running(settings, limits, store, snapshot, clock, secured) as house:
             yield house
     finally:
         await store.close()
+
+
+def _store(settings: Settings, limits: Limits) -> Store:
+    """Where these settings keep things."""
+    if not is_url(settings.chat_db):
+        return SqliteStore(settings.chat_db, settings.keep_days, limits.entries_max, limits.bytes_max)
+    try:
+        # It comes with a package of its own, and takes a start longer.
+        from chatmail.server.stores.redis import RedisStore  # type: ignore[import-not-found]
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        mistake = f"CHAT_DB is {place(settings.chat_db)}, and speaking to it takes a package that is not installed"
+        raise SettingsError([f"{mistake} ({error}). Install it: pip install 'chatmail[redis]'"]) from None
+    return RedisStore(  # type: ignore[no-any-return]
+        settings.chat_db, settings.keep_days, limits.entries_max, limits.bytes_max
+    )
 
 
 @asynccontextmanager
@@ -246,11 +264,6 @@ def _opening(settings: Settings, house: House) -> list[str]:
         if smtp
         else f"no mail account: mails become files in {settings.outbox}/"
     )
-    kept = (
-        "what is said is kept in memory only, until the server ends (CHAT_DB=:memory:)"
-        if settings.chat_db == MEMORY
-        else f"what is said is kept for {several(settings.keep_days, 'day')} in {settings.chat_db}"
-    )
     certificate = [
         f"the fingerprint of its certificate: {house.fingerprint}",
         "people's clients show it when they first connect: pass it on in some other way, so that they can compare",
@@ -260,9 +273,19 @@ def _opening(settings: Settings, house: House) -> list[str]:
         + (", with TLS" if house.fingerprint else ""),
         *(certificate if house.fingerprint else []),
         mail,
-        kept,
+        f"what is said is kept {_kept(settings)}",
         "/help lists the commands",
     ]
+
+
+def _kept(settings: Settings) -> str:
+    """For how long, and where."""
+    if settings.chat_db == MEMORY:
+        return "in memory only, until the server ends (CHAT_DB=:memory:)"
+    days = several(settings.keep_days, "day")
+    if is_url(settings.chat_db):
+        return f"for {days} in {place(settings.chat_db)}, for all servers that share it"
+    return f"for {days} in {settings.chat_db}"
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -28,13 +28,15 @@ class Machine(Struct, frozen=True, kw_only=True):
     """What there is around the chat.
 
     ``memory`` and ``peak`` tell how many bytes the process has, and had at most; ``disk``, how many are kept. What the
-    system doesn't tell, or nothing keeps, is None. ``columns`` tells how wide a line may be, ``blocks`` whether it can
-    hold block characters. ``level`` tells how much is logged, ``set_level`` changes it.
+    system doesn't tell, or nothing keeps, is None; ``place`` says where else it is kept, if anywhere. ``columns`` tells
+    how wide a line may be, ``blocks`` whether it can hold block characters. ``level`` tells how much is logged,
+    ``set_level`` changes it.
     """
 
     memory: Callable[[], int | None]
     peak: Callable[[], int]
     disk: Callable[[], int | None]
+    place: str = ""
     level: Callable[[], str]
     set_level: Callable[[str], None]
     columns: Callable[[], int] = lambda: COLUMNS

@@ -22,6 +22,7 @@ from chatmail.server.faces import Face, Pipe
 from chatmail.server.lines import BLOCKS, Line
 from chatmail.server.log import Level, LogFile, Shown, as_object, line_of, lines_of, object_of
 from chatmail.server.machine import disk_space, peak_memory, resident_memory
+from chatmail.server.place import is_url, place
 from chatmail.server.settings import Settings, SettingsError
 
 
@@ -119,6 +120,7 @@ class Console:
             memory=resident_memory,
             peak=peak_memory,
             disk=partial(disk_space, self._settings.chat_db),
+            place=place(self._settings.chat_db) if is_url(self._settings.chat_db) else "",
             level=lambda: self._level.name,
             set_level=self._level.set,
             columns=self._face.columns,

@@ -21,6 +21,7 @@ def _stats(house: House, rest: str, now: float) -> Iterable[str]:  # noqa: ARG00
     mails = f"{figures.mails_waiting:,} waiting, {figures.mails_sent:,} sent, {figures.mails_dead:,} failed"
     waits = f"; the oldest for {span(now - oldest.time.timestamp())}" if oldest is not None else ""
     memory, disk = house.machine.memory(), house.machine.disk()
+    elsewhere = f"all is in {house.machine.place}" if house.machine.place else "nothing is kept"
     most = f"{size(max(house.machine.peak(), memory or 0))} at most"  # of the two, the system knows the first better
     return table(
         ("up", f"{span(now - house.started)}, since {moment(house.started, now)}"),
@@ -32,7 +33,7 @@ def _stats(house: House, rest: str, now: float) -> Iterable[str]:  # noqa: ARG00
         ("mail", mails + waits),
         ("journal", f"{figures.entries:,} entries, {size(figures.journal_size)}; the last is number {figures.last:,}"),
         ("memory", most if memory is None else f"{size(memory)} now, {most}"),
-        ("disk", "nothing is kept" if disk is None else size(disk)),
+        ("disk", elsewhere if disk is None else size(disk)),
     )
 
 

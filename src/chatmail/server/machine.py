@@ -4,6 +4,7 @@ import resource
 import sys
 from pathlib import Path
 
+from chatmail.server.place import is_url
 from chatmail.server.stores.database import MEMORY
 
 
@@ -23,8 +24,8 @@ def peak_memory() -> int:
 
 
 def disk_space(database: str) -> int | None:
-    """The size of a database in bytes, with what lies beside it until it is part of it; None where nothing is kept."""
-    if database == MEMORY:
+    """The size of a database in bytes, with what lies beside it until it is part of it; None where no file is."""
+    if database == MEMORY or is_url(database):
         return None
     total = 0
     for name in (database, f"{database}-wal"):

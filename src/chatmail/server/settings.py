@@ -3,7 +3,7 @@
 One table, ``TABLE``, has a row for each setting: its key, how it is read, one line of help. The options, ``--help``,
 the errors and the check of ``.env.example`` come from it. An option wins over the environment, and that over
 ``.env``; an empty value stands for the default. All mistakes are reported at once: nobody should have to start the
-server five times to find five of them. The password is never shown, and is no option: options are public.
+server five times to find five of them. A password is never shown, and is no option: options are public.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from chatmail import __version__
 from chatmail.core.limits import Rate
 from chatmail.core.names import BadEmail, check_email
 from chatmail.server import values
+from chatmail.server.place import has_password, host_in_clear, is_url, public
 
 _PROVIDERS = {
     "smtp.gmail.com": "gmail.com googlemail.com",
@@ -85,7 +86,8 @@ class Settings:
     smtp_security: Literal["auto", "tls", "starttls", "none"] = "auto"
     chat_host: str = "127.0.0.1"
     chat_port: int = 6245
-    chat_db: str = "chatmail.db"
+    chat_db: str = field(default="chatmail.db", repr=False)
+    """A file, ``:memory:``, or the URL of a Redis, in which there may be a password."""
     outbox: Path = Path("outbox")
     tls: Literal["auto", "off"] = "auto"
     tls_cert: Path | None = None
@@ -144,7 +146,8 @@ class Settings:
     @property
     def own_certificate(self) -> Path:
         """Where the server keeps the certificate that it makes when it is given none: beside what else it keeps."""
-        folder = self.folder if self.chat_db == ":memory:" else Path(self.chat_db).parent
+        nowhere = self.chat_db == ":memory:" or is_url(self.chat_db)
+        folder = self.folder if nowhere else Path(self.chat_db).parent
         return folder / "chatmail-tls.pem"
 
     @property
@@ -194,6 +197,9 @@ def _warnings(s: Settings) -> Iterator[str]:
         yield f"SMTP_SECURITY=none: mails go to {s.smtp.host} in clear."
     if s.password and not s.sender_email:
         yield "PASSWORD is set but SENDER_EMAIL is not: no mail is sent."
+    redis = host_in_clear(s.chat_db)
+    if redis and not _is_loopback(redis):
+        yield f"CHAT_DB=redis://…: everything said goes to {redis} in clear. rediss:// encrypts it, or a tunnel does."
 
 
 class Row(NamedTuple):
@@ -250,7 +256,9 @@ TABLE = (
     Row("CHAT_HOST", values.host, "HOST", "address to listen on; 0.0.0.0: every network"),
     Row("CHAT_PORT", partial(values.whole, low=0, high=65535), "PORT", "port to listen on; 0: any free one"),
     Row(
-        "CHAT_DB", values.database, "FILE", "where everything is kept; :memory: keeps nothing once the server has ended"
+        *("CHAT_DB", values.database, "FILE"),
+        "where everything is kept; :memory: keeps nothing once the server has ended; a URL, redis://HOST:6379/0, keeps "
+        "it in a Redis that servers may share",
     ),
     Row("OUTBOX", values.in_folder, "FOLDER", "where mails are written while there is no mail account"),
     Row("TLS", partial(values.choice, among="auto off"), "WHEN", "auto (off loopback, or with TLS_CERT), off"),
@@ -337,9 +345,11 @@ def load(argv: Sequence[str], environ: Mapping[str, str], folder: Path) -> Setti
                 chosen[row.field] = row.read(value.strip() if row.option else value, folder)
         except ValueError as error:
             wrong.add(row.key)
-            shown = f"={_shorten(value)}" if row.option else ""
+            shown = f"={_shorten(public(value) if row.field == 'chat_db' else value)}" if row.option else ""
             mistakes.append(f"{row.key}{shown} (from {source}) should be {error}")
     settings = Settings(folder=folder, check_mail=_test_address(options["check_mail"], mistakes), **chosen)
+    if has_password(options["chat_db"] or "") and "CHAT_DB" not in wrong:
+        mistakes.append("CHAT_DB with a password should stand in .env or the environment: everybody sees options")
     mistakes += [text for keys, text in _contradictions(settings) if not keys & wrong]
     if mistakes:
         raise SettingsError(mistakes)

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from chatmail.core.limits import Rate
 from chatmail.core.names import BadEmail, check_email
 from chatmail.core.wire import TEXT_MAX, unfit_text
+from chatmail.server.place import is_url
 
 Reader = Callable[[str, Path], Any]
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE | re.ASCII)
@@ -91,8 +93,38 @@ def file(value: str, folder: Path) -> Path:
 
 
 def database(value: str, folder: Path) -> str:
-    """A path, or ``:memory:``."""
+    """A path, ``:memory:``, or the URL of a Redis."""
+    if is_url(value):
+        if not _is_of_redis(value):
+            raise ValueError(
+                "a file, :memory:, or a Redis, as in redis://host:6379/0, rediss://:password@host (with TLS) or "
+                "unix:///its/socket; in a password, @ : / # ? % are %40 %3A %2F %23 %3F %25"
+            )
+        return value
     return value if value == ":memory:" else str(in_folder(value, folder))
+
+
+def _is_of_redis(url: str) -> bool:
+    if not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    named = parts.username is not None
+    if port == 0 or parts.fragment or (named and not parts.password):
+        return False
+    if parts.scheme == "unix":
+        host_and_port = parts.netloc.rpartition("@")[2]
+        return not host_and_port and len(parts.path) > 1 and re.fullmatch(r"(db=[0-9]{1,9})?", parts.query) is not None
+    if parts.scheme not in {"redis", "rediss"} or parts.query or not re.fullmatch(r"/?[0-9]{0,9}", parts.path):
+        return False
+    try:
+        host(parts.hostname or "", Path())
+    except ValueError:
+        return False
+    return True
 
 
 def rate(value: str, _: Path) -> Rate | None:
