@@ -1,7 +1,6 @@
 """The installed programs, each in a folder and an environment of its own."""
 
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -10,19 +9,9 @@ import pytest
 import pytest_asyncio
 
 from tests.endtoend.terminal import Terminal
+from tests.ports import reserved_port
 
 SCRIPTS = Path(sys.executable).parent
-
-
-def reserved_port() -> socket.socket:
-    """A free port that nobody else is given while this is open: bound, but not listened on.
-
-    A server may listen on it all the same, on Linux: both say that the address may be used again (socket(7)).
-    """
-    reserved = socket.socket()
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reserved.bind(("127.0.0.1", 0))
-    return reserved
 
 
 class Desk:
