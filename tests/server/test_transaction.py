@@ -162,7 +162,7 @@ async def test_replies_are_understood_however_they_are_cut(size: int) -> None:
     for at in range(0, len(said), size):
         transactions.data_received(said[at : at + size])
     await task
-    task_of_content = asyncio.create_task(transactions.finish(LETTER.content))
+    task_of_content = asyncio.create_task(transactions.finish(LETTER.content, lambda: True))
     await asyncio.sleep(0)
     for at in range(0, len(TAKEN), size):
         transactions.data_received(TAKEN[at : at + size])
@@ -179,7 +179,7 @@ async def test_a_connection_lost_between_the_replies_sends_nothing_more() -> Non
     await task
     transactions.connection_lost(None)
     with pytest.raises(ConnectionError, match="lost"):
-        await transactions.finish(LETTER.content)
+        await transactions.finish(LETTER.content, lambda: True)
     assert transport.written == [GROUP]
 
 

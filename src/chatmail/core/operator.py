@@ -88,6 +88,13 @@ class Operator:
         self.answered: Callable[[], None] = lambda: None
         """Called when nothing is owed any more."""
 
+    def move(self, hub: Hub) -> None:
+        """From now on, have another hub in hands; what was asked of the one before is done, or never will be."""
+        self._hub = hub
+        if self.owed:
+            self.owed = 0
+            self.answered()
+
     def begin(self, now: float) -> None:
         """Put into the audit that the server has started."""
         self._note(now, "the server started")
@@ -288,7 +295,7 @@ class Operator:
 
     def _settle(self) -> None:
         """One thing less is owed."""
-        self.owed -= 1
+        self.owed = max(0, self.owed - 1)
         if not self.owed:
             self.answered()
 

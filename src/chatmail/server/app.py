@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -47,6 +47,9 @@ MAIL_TIME = 5.0
 
 STORE_TIME = 5.0
 """How long the last changes have to be stored, in seconds."""
+
+AGAIN = 2.0
+"""A store that can't be opened any more is tried again after so many seconds."""
 
 OWN_DESCRIPTORS = 56
 """How many open files the server needs at most for itself: its database, its mail, its terminal, where it listens."""
@@ -99,25 +102,55 @@ def _complain(text: str, status: int) -> int:
 async def serve(settings: Settings) -> None:
     """Run the server until the operator, or a signal, ends it.
 
-    Raises SettingsError when it can't log where it should, and what ``running`` raises.
+    Raises SettingsError when it can't log where it should, and what ``running`` raises when it first starts.
     """
     console = Console(settings, time.time)
     end = asyncio.Event()
     signals = handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), end.set))
     with signals, console.logging(), _little_garbage() as collect:
-        async with running(settings) as house, asyncio.TaskGroup() as group:
+        async with AsyncExitStack() as present:
+            house = await present.enter_async_context(running(settings))
             collect()
             for line in _opening(settings, house):
                 _log.info(line)
             for warning in settings.warnings:
                 _log.warning(warning)
             operator = Operator(house.hub, _answers.info)
-            prompt = group.create_task(console.run(operator, end.set), name="console")
-            await end.wait()
-            prompt.cancel()
+            async with asyncio.TaskGroup() as group:
+                prompt = group.create_task(console.run(operator, end.set), name="console")
+                while await _is_outdated(house, end):
+                    _log.warning(
+                        "%s; this server starts anew, and its people come back by themselves", house.engine.outdated
+                    )
+                    await present.aclose()
+                    house = await _again(settings, present)
+                    operator.move(house.hub)
+                    _log.info("this server is one of the others' again")
+                prompt.cancel()
             _log.info("going down: people are told, mail that is due goes out")
         sent, waiting = house.mail_figures()
         _log.info("%s sent, %s still to be mailed", several(sent, "mail"), several(waiting, "message"))
+
+
+async def _is_outdated(house: "House", end: asyncio.Event) -> bool:
+    """Wait until the server is to end, or what it knows holds no longer; whether it is that."""
+    waits = [asyncio.ensure_future(end.wait()), asyncio.ensure_future(house.engine.over.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return not end.is_set()
+
+
+async def _again(settings: Settings, present: AsyncExitStack) -> "House":
+    """All the parts once more, as soon as the store can be opened."""
+    while True:
+        try:
+            return await present.enter_async_context(running(settings))
+        except StoreError as error:
+            _log.error("this server can't start anew yet: %s", error)
+            await asyncio.sleep(AGAIN)
 
 
 @contextmanager
@@ -146,8 +179,9 @@ def _little_garbage() -> Iterator[Callable[[], None]]:
 class House:
     """The running parts, for who wants to look at them."""
 
-    def __init__(self, hub: Hub, port: int, fingerprint: str) -> None:
+    def __init__(self, hub: Hub, engine: Engine, port: int, fingerprint: str) -> None:
         self.hub = hub
+        self.engine = engine
         self.port = port
         self.fingerprint = fingerprint
         """Of the certificate, "" without TLS."""
@@ -214,7 +248,7 @@ async def _running(
     secured: tls.Tls | None,
 ) -> AsyncIterator[House]:
     engine = Engine(store, clock)
-    postman = Postman(_mailers(settings), partial(_compose, settings, snapshot.epoch), clock)
+    postman = Postman(_mailers(settings, engine.may_send), partial(_compose, settings, snapshot.epoch), clock)
     hub = Hub(
         snapshot,
         limits,
@@ -234,10 +268,11 @@ async def _running(
             parts.create_task(postman.run(hub.mailroom), name="postman"),
         ]
         try:
-            yield House(hub, port, secured.fingerprint if secured else "")
+            yield House(hub, engine, port, secured.fingerprint if secured else "")
         finally:
             await listener.close()
-            await _finish(postman, engine, hub)
+            if not engine.over.is_set():
+                await _finish(postman, engine, hub)
             for task in tasks:
                 task.cancel()
 
@@ -313,11 +348,13 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def _mailers(settings: Settings) -> list[Mailer]:
+def _mailers(settings: Settings, may_send: Callable[[], bool]) -> list[Mailer]:
     smtp = settings.smtp
     if smtp is None:
         return [OutboxMailer(settings.outbox)]
-    return [SmtpMailer(smtp, settings.sender_email, settings.password) for _ in range(SMTP_CONNECTIONS)]
+    return [
+        SmtpMailer(smtp, settings.sender_email, settings.password, may_send=may_send) for _ in range(SMTP_CONNECTIONS)
+    ]
 
 
 def _compose(settings: Settings, epoch: str, draft: Draft) -> Letter:

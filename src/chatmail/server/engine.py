@@ -10,10 +10,10 @@ import logging
 from collections.abc import Callable, Sequence
 from time import monotonic, perf_counter
 
-from chatmail.core.cluster import BEAT, HOLD
+from chatmail.core.cluster import BEAT, HOLD, Cluster
 from chatmail.core.hub import Hub
 from chatmail.core.records import Change, Earlier, Lookup, Stored
-from chatmail.server.stores import Store, StoreError
+from chatmail.server.stores import Outdated, Store, StoreError
 
 GATHER = 0.0001
 """A flush that takes less than so many seconds is not worth waiting for company."""
@@ -43,6 +43,10 @@ class Engine:
         self._submitted = asyncio.Event()
         self._ready = asyncio.Event()
         self._rested = asyncio.Event()
+        self._cluster: Cluster | None = None
+        self.over = asyncio.Event()
+        """What is known here holds no longer, and ``outdated`` tells why: a new hub is needed."""
+        self.outdated = ""
         self._refusing = False
         self._hold: asyncio.TimerHandle | None = None
         """While what was said is held back: until when at the latest."""
@@ -61,7 +65,8 @@ class Engine:
         self._ready.set()
 
     async def run(self, hub: Hub) -> None:
-        """Drive the hub until cancelled."""
+        """Drive the hub until cancelled, or ``over``."""
+        self._cluster = hub.cluster
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow(hub), name="follow")
@@ -69,6 +74,9 @@ class Engine:
                 group.create_task(self._commit(hub), name="commit")
                 group.create_task(self._flush(hub, group), name="flush")
                 group.create_task(self._tidy(hub), name="tidy")
+        except* Outdated as outdated:
+            self.outdated = str(outdated.exceptions[0])
+            self.over.set()
         finally:
             for timer in (self._timer, self._hold, self._waiting):
                 if timer is not None:
@@ -80,9 +88,12 @@ class Engine:
         self.wake()
         await self._rested.wait()
 
-    def may_send(self, hub: Hub) -> bool:
+    def may_send(self) -> bool:
         """Whether mail is this server's to send at this very moment, and surely no other's."""
-        return hub.cluster.leads and (hub.cluster.is_alone or monotonic() < self._beaten + HOLD)
+        cluster = self._cluster
+        if cluster is None or cluster.is_alone:
+            return True
+        return cluster.leads and not self.over.is_set() and monotonic() < self._beaten + HOLD
 
     async def _commit(self, hub: Hub) -> None:
         while True:

@@ -13,6 +13,7 @@ import asyncio
 import re
 import socket
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -34,7 +35,7 @@ from aiosmtplib.errors import (
 from chatmail.core.records import Fate, Letter, Outcome
 from chatmail.files import write_private
 from chatmail.server.settings import Smtp
-from chatmail.server.transaction import Transactions
+from chatmail.server.transaction import Transactions, Withheld
 
 DEADLINE = 60.0
 """The whole of one send, from the name lookup to the last reply, in seconds."""
@@ -73,6 +74,7 @@ class SmtpMailer:
         deadline: seconds for one whole send.
         idle: seconds after which a connection that is not used is closed.
         tls_context: whom to trust; None: whom this system trusts, under the name of the host.
+        may_send: whether what holds direct messages is this server's to send, as of now.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class SmtpMailer:
         sender: str,
         password: str = "",
         *,
+        may_send: Callable[[], bool] = lambda: True,
         deadline: float = DEADLINE,
         idle: float = IDLE,
         tls_context: ssl.SSLContext | None = None,
@@ -91,6 +94,7 @@ class SmtpMailer:
         self._deadline = deadline
         self._idle = idle
         self._tls_context = tls_context
+        self._may_send = may_send
         self._connection: aiosmtplib.SMTP | None = None
         self._transactions: Transactions | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -121,7 +125,7 @@ class SmtpMailer:
     async def _transact(self, letter: Letter) -> str:
         """One mail transaction (RFC 5321, 3.3); the server's last reply."""
         transactions = await self._reuse(letter) or await self._begin(letter)
-        return await transactions.finish(letter.content)
+        return await transactions.finish(letter.content, lambda: letter.reader is None or self._may_send())
 
     async def _reuse(self, letter: Letter) -> Transactions | None:
         """The connection there is, if the server still takes a mail over it; nothing is lost if it does not."""
@@ -236,6 +240,8 @@ def _outcome(error: SMTPException | OSError) -> Outcome:
         detail = "the mail server did not answer in time"
     elif isinstance(error, SMTPServerDisconnected):
         detail = "the connection to the mail server was lost"
+    elif isinstance(error, Withheld):
+        detail = str(error)
     elif isinstance(error, OSError):
         detail = "the mail server could not be reached"
     else:  # a server that lacks STARTTLS, or the login

@@ -17,6 +17,7 @@ comes with the reply to that; so this one takes its place.
 import asyncio
 import re
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from aiosmtplib.errors import (
@@ -34,6 +35,10 @@ _OK = 250
 _FORWARDED = 251
 _GO_AHEAD = 354
 _PATH = re.compile(r"[!-;=?-~]+")  # what of ASCII may stand between < and >
+
+
+class Withheld(SMTPException):
+    """At the last moment it turned out that this mail is not ours to send."""
 
 
 class _Reply(NamedTuple):
@@ -73,10 +78,10 @@ class Transactions(asyncio.Protocol):
         if code != _OK:
             raise SMTPSenderRefused(code, text, sender)
 
-    async def finish(self, content: bytes) -> str:
-        """Have it accept the recipient and the mail; its last words.
+    async def finish(self, content: bytes, may_send: Callable[[], bool]) -> str:
+        """Have it accept the recipient and the mail; its last words. ``may_send`` is asked right before the content.
 
-        Raises SMTPRecipientRefused, SMTPDataError, or SMTPResponseException for what is no reply.
+        Raises SMTPRecipientRefused, SMTPDataError, SMTPResponseException for what is no reply, or Withheld.
         """
         code, text = await self._answer()
         if code not in (_OK, _FORWARDED):
@@ -84,6 +89,8 @@ class Transactions(asyncio.Protocol):
         code, text = await self._answer()
         if code != _GO_AHEAD:
             raise SMTPDataError(code, text)
+        if not may_send():
+            raise Withheld("another server of this chat sends the mail now")
         self._write(_stuffed(content))
         code, text = await self._reply()
         if code != _OK:
