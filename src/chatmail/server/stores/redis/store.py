@@ -1,0 +1,287 @@
+"""The store on Redis: commits and follows, beats and looks up, each in its own time."""
+
+import asyncio
+import logging
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from chatmail.core.digest import DAY
+from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX
+from chatmail.core.records import Change, Found, Gone, Question, Snapshot, Stored
+from chatmail.server.stores import Learn, Outdated, StoreError
+from chatmail.server.stores.redis import scripts, snapshot
+from chatmail.server.stores.redis.codec import (
+    Id,
+    Item,
+    change_of,
+    claims_of,
+    decode_reply,
+    encode_batch,
+    id_of,
+    pack,
+)
+from chatmail.server.stores.redis.line import PATIENCE, Argument, Broken, Command, Line, Refused, Script, masked
+from chatmail.server.stores.redis.lookups import look_up
+from chatmail.server.stores.redis.tidying import tidy
+
+T = TypeVar("T")
+
+PAGE = 1_000
+"""So many items are taken in at a time."""
+BLOCK = 2.0
+"""So many seconds Redis waits for an item that is news, before it says that there is none."""
+PAUSE_MIN, PAUSE_MAX = 0.1, 1.0
+"""Seconds until a batch is sent again of which nobody knows whether it is stored."""
+CLOSE_TIME = 2.0
+"""So many seconds saying goodbye may take."""
+
+_log = logging.getLogger(__name__)
+
+_OUTDATED = {
+    "epoch": "Redis has lost some of what was in it, or was begun anew",
+    "lost": "Redis has lost some of what was in it",
+    "node": "the other servers have given this one up",
+    "pruned": "this server heard nothing for too long, and what it missed is not all kept",
+    "batch": "Redis has a batch of this server that it does not know of",
+}
+
+
+class RedisStore:
+    """Keeps everything in a Redis that several servers share.
+
+    Args:
+        url: where it is: ``redis://``, ``rediss://`` (TLS) or ``unix://``, with name, password and number of the
+            database as may be.
+        keep_days: how long what was said is kept.
+        entries_max, bytes_max: so much of the newest the journal holds, and is read at the start.
+        name: what the names of servers at this machine begin with.
+
+    Whoever awaits ``commit`` must not have a task of its own do it: what came after the batch is taken in as soon as
+    the loop has a turn.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        keep_days: int,
+        entries_max: int = ENTRIES_MAX,
+        bytes_max: int = BYTES_MAX,
+        *,
+        name: str = socket.gethostname(),
+    ) -> None:
+        self._url = url
+        self._keep = keep_days * DAY
+        self._entries_max = entries_max
+        self._bytes_max = bytes_max
+        self._name = name
+        self._lines: list[Line] = []
+        self._node = ""
+        """The name of this server, "" until it is opened."""
+        self._epoch = ""
+        self._at: Id = (0, 0)
+        """The id of the last item this server has taken in, or committed."""
+        self._number = 0
+        """Of its last batch."""
+        self._committing = asyncio.Lock()
+        self._untold: list[tuple[Change, int | None]] = []
+        self._learn: Learn = self._hold
+
+    async def open(self, now: float) -> Snapshot:
+        """See ``Store``."""
+        await self._hang_up()
+        try:
+            self._committer, self._follower, self._asker = self._lines = [Line(self._url) for _ in range(3)]
+            return await self._open(now)
+        except StoreError as error:
+            raise StoreError(f"CHAT_DB={masked(self._url)} can't be used: {error}") from error
+
+    async def _open(self, now: float) -> Snapshot:
+        line = self._asker
+        await snapshot.check(line)
+        try:
+            new = (secrets.token_hex(6), secrets.token_bytes(32), self._name)
+            count, epoch = await line.run(scripts.BEGIN, scripts.HOUSE, *new)
+        except Refused as refusal:
+            if refusal.code == "UNKNOWN":
+                found = refusal.text.partition(" ")[2]
+                raise StoreError(
+                    f"another version of chatmail keeps its things there (format {found}, this one knows"
+                    f" {scripts.FORMAT}); install that one, or name another database"
+                ) from refusal
+            raise
+        try:
+            await tidy(line, epoch.decode(), now, self._keep)
+        except StoreError as error:  # it must not keep the server from starting
+            _log.warning("what is too old could not be deleted: %s", error)
+        node = f"{self._name}-{count}"
+        kept, at = await snapshot.read(line, node, count, self._entries_max, self._bytes_max)
+        self._node, self._epoch, self._at = node, kept.epoch, id_of(at)
+        self._number = 0
+        self._untold = []
+        self._learn = self._hold
+        return kept
+
+    async def commit(self, batch: Sequence[Change]) -> list[Stored]:
+        """See ``Store``."""
+        if not any(change.entry is not None or change.rows for change in batch):
+            return [None] * len(batch)
+        async with self._committing:
+            self._number += 1
+            data = encode_batch(batch, self._keep)
+            decided, learned = self._at, set[str]()
+            while True:
+                try:
+                    packed, items = await self._send(data, decided, learned)
+                    break
+                except Refused as refusal:
+                    if refusal.code != "BEHIND":
+                        raise
+                    upto = id_of(refusal.text.partition(" ")[2])
+                learned |= await self._catch_up(decided, upto)
+                decided = upto
+            reply = decode_reply(packed)
+            self._learn_all(items)
+            await self._again(lambda: self._catch_up(self._at, id_of(reply.before)), doubt=True)
+            self._at = max(self._at, id_of(reply.after))
+            return reply.outcomes(batch)
+
+    async def _send(self, data: bytes, decided: Id, learned: set[str]) -> tuple[bytes, list[Item]]:
+        """Have a batch committed that was decided on at this id, by who did not know of these claims.
+
+        Returns the reply, and some of what others committed in between.
+        """
+        arguments = (self._number, data, pack(sorted(learned)))
+        answer: tuple[bytes, list[Item]]
+        answer = await self._again(lambda: self._run(self._committer, scripts.COMMIT, decided, *arguments), doubt=False)
+        return answer
+
+    async def _again(self, ask: Callable[[], Awaitable[T]], *, doubt: bool) -> T:
+        """The answer, asked for again and again while it is in ``doubt`` whether the batch is stored.
+
+        It is once it was sent and no answer came: it may be, or will be. Then nothing but the script can tell.
+        """
+        pause = PAUSE_MIN
+        while True:
+            try:
+                return await ask()
+            except StoreError as error:
+                if isinstance(error, Refused) and error.code == "BEHIND":
+                    raise
+                if not (doubt or isinstance(error, Broken)):
+                    raise
+                if pause == PAUSE_MIN:
+                    _log.warning("whether the last was stored is not known, so Redis is asked again: %s", error)
+                doubt = True
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, PAUSE_MAX)
+
+    async def _run(self, line: Line, script: Script, at: Id, *arguments: Argument) -> Any:
+        """The answer of a script that first looks whether this server is still one of the house. Raises Outdated."""
+        house = (self._node, self._epoch, f"{at[0]}-{at[1]}", secrets.token_hex(6))
+        try:
+            return await line.run(script, scripts.HOUSE, *house, *arguments)
+        except Refused as refusal:
+            if refusal.code == "OUTDATED":
+                raise Outdated(_OUTDATED[refusal.text.partition(" ")[2]]) from None
+            raise
+
+    async def follow(self, learn: Learn) -> None:
+        """See ``Store``."""
+        self._learn = learn
+        for change, number in self._untold:
+            learn(change, number)
+        self._untold = []
+        while True:
+            after = f"{self._at[0]}-{self._at[1]}"
+            news = ("XREAD", "COUNT", PAGE, "BLOCK", round(BLOCK * 1000), "STREAMS", scripts.LOG, after)
+            read = await self._read(self._follower, news, self._at, BLOCK + PATIENCE)
+            if read:
+                await self._take_in(read[0][1])
+
+    async def _read(self, line: Line, news: Command, after: Id, patience: float = PATIENCE) -> Any:
+        """Items after this id, as this command has them. Raises Outdated where some may be missing."""
+        # The second is answered after the first: what was not pruned by then was there to read.
+        read, (epoch, last, pruned) = await line.calls(
+            [news, ("HMGET", scripts.HOUSE, "epoch", "at", "pruned")], patience=patience
+        )
+        if epoch is None or epoch.decode() != self._epoch:
+            raise Outdated(_OUTDATED["epoch"])
+        if id_of(last) < after:
+            await self.beat()  # so that all others hear of it, too
+        if id_of(pruned) > after:
+            raise Outdated(_OUTDATED["pruned"])
+        return read
+
+    async def _take_in(self, items: list[Item]) -> None:
+        """Learn what is news, and wait for a commit that is under way where it comes to that."""
+        while (own := self._learn_all(items)) is not None:
+            async with self._committing:
+                if own > self._at:
+                    raise Outdated(_OUTDATED["batch"])
+
+    def _learn_all(self, items: list[Item]) -> Id | None:
+        """Learn, in order, what of this is news; up to what this server has committed and does not know of, its id."""
+        node = self._node.encode()
+        for id, fields in items:
+            at = id_of(id)
+            if at <= self._at:
+                continue
+            if fields[1] == node:
+                return at
+            self._learn(*change_of(at[0], fields))
+            self._at = at
+        return None
+
+    async def _catch_up(self, after: Id, upto: Id) -> set[str]:
+        """Learn what is news between two ids, and return all that is claimed there."""
+        claims = set[str]()
+        while after < upto:
+            between = (f"({after[0]}-{after[1]}", f"{upto[0]}-{upto[1]}", "COUNT", PAGE)
+            items: list[Item] = await self._read(self._committer, ("XRANGE", scripts.LOG, *between), after)
+            if not items:
+                break
+            self._learn_all(items)
+            claims.update(claim for _, fields in items for claim in claims_of(fields))
+            after = id_of(items[-1][0])
+        return claims
+
+    def _hold(self, change: Change, number: int | None) -> None:
+        """Keep what others committed until somebody follows."""
+        self._untold.append((change, number))
+
+    async def beat(self) -> Mapping[str, int]:
+        """See ``Store``."""
+        told = await self._run(self._asker, scripts.BEAT, self._at)
+        return {name.decode(): int(beats) for name, beats in snapshot.pairs(told).items()}
+
+    async def look_up(self, query: Question) -> Found:
+        """See ``Store``."""
+        return await look_up(self._asker, query)
+
+    async def tidy(self, now: float) -> int:
+        """See ``Store``."""
+        return await tidy(self._asker, self._epoch, now, self._keep)
+
+    async def close(self) -> None:
+        """See ``Store``; the other servers are told."""
+        if self._node:
+            self._learn = self._hold
+            try:
+                # Outdated: they know.
+                with suppress(Outdated):
+                    async with asyncio.timeout(CLOSE_TIME):
+                        await self.commit([Change(rows=(Gone(table="node", key=self._node),))])
+            except StoreError as error:
+                _log.warning("the other servers could not be told that this one ends: %s", error)
+            except TimeoutError:
+                _log.warning("the other servers could not be told that this one ends: no answer in %g s", CLOSE_TIME)
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        self._node = ""
+        for line in self._lines:
+            await line.close()
+        self._lines = []
