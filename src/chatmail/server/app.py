@@ -227,15 +227,13 @@ def _store(settings: Settings, limits: Limits) -> Store:
         return SqliteStore(settings.chat_db, settings.keep_days, limits.entries_max, limits.bytes_max)
     try:
         # It comes with a package of its own, and takes a start longer.
-        from chatmail.server.stores.redis import RedisStore  # type: ignore[import-not-found]
+        from chatmail.server.stores.redis import RedisStore
     except ModuleNotFoundError as error:
         if error.name != "redis":
             raise
         mistake = f"CHAT_DB is {place(settings.chat_db)}, and speaking to it takes a package that is not installed"
         raise SettingsError([f"{mistake} ({error}). Install it: pip install 'chatmail[redis]'"]) from None
-    return RedisStore(  # type: ignore[no-any-return]
-        settings.chat_db, settings.keep_days, limits.entries_max, limits.bytes_max
-    )
+    return RedisStore(settings.chat_db, settings.keep_days, limits.entries_max, limits.bytes_max)
 
 
 @asynccontextmanager

@@ -31,13 +31,14 @@ from chatmail.core.records import (
     Patch,
     Row,
     Stored,
+    Told,
 )
 from chatmail.server.stores import StoreError
 from chatmail.server.stores.redis.scripts import AUDIT_MAX
 
 KINDS: dict[str, type[Row]] = {
     kind.__name__.lower(): kind
-    for kind in (Account, Patch, Ban, Motd, Act, Mail, Letter, Failure, Arrival, Departure, Leader, Gone)
+    for kind in (Account, Patch, Ban, Motd, Act, Mail, Letter, Failure, Arrival, Departure, Told, Leader, Gone)
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 PATCHED = ("seen", "notify", "away", "revoked")
@@ -164,6 +165,8 @@ def _operations(row: Row, keep: float) -> list[Operation]:
             return [("HSET", "arrival", str(row.account), to_json(row))]
         case Departure():
             return [("HDEL", "arrival", str(row.account))]
+        case Told():
+            return []
         case Leader():
             return [("HSET", "house", "leader", row.node)]
         case Gone():
