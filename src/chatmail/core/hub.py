@@ -19,9 +19,7 @@ from itertools import count
 from random import Random
 from typing import Any, TypeVarTuple
 
-from msgspec import UNSET
-
-from chatmail.core import effects, entrance, talk, wire
+from chatmail.core import effects, entrance, talk, unstored, wire
 from chatmail.core.accounts import Accounts
 from chatmail.core.bans import Bans
 from chatmail.core.catchup import catch_up
@@ -251,9 +249,9 @@ class Hub:
         """The store has this batch, each change with its result."""
         for (change, session), stored in zip(batch, results, strict=True):
             if isinstance(stored, Earlier):
-                self._said_before(change, session, stored)
+                unstored.said_before(self, change, session, stored)
             elif isinstance(stored, Overtaken):
-                self._overtaken(change, session)
+                unstored.overtaken(self, change, session)
             else:
                 self._apply(change, stored, now)
             self._settle(change, session)
@@ -262,6 +260,8 @@ class Hub:
 
     def learn(self, change: Change, number: int | None, now: float) -> None:
         """Another server that shares the store has this change there, under this number."""
+        if change.claims:
+            self._queue = unstored.judged_again(self, self._queue, change.claims)
         effects.tell(self, change)
         self._apply(change, number, now)
         if change.entry is not None and change.entry.author is not None:
@@ -279,41 +279,13 @@ class Hub:
         if change.then is not None:
             change.then(number)
 
-    def _said_before(self, change: Change, session: Session | None, earlier: Earlier) -> None:
-        """An id was used before: a client sends a line again of which it never heard, or has made a mistake."""
-        entry = change.entry
-        if entry is None or session is None:
-            raise AssertionError("only what somebody said has an id")
-        if change.undo is not None:
-            change.undo()
-        self.reply(session, talk.again(session, entry, earlier))
-        self.judge(session)
-
     def refused(self, batch: Sequence[tuple[Change, Session | None]], why: str) -> None:
         """The store surely has nothing of this batch: whoever asked is told."""
         self._musts[:0] = [change for change, _ in batch if change.must]
         for change, session in batch:
-            self._not_stored(change, session, why)
+            unstored.refused(self, change, session, why)
             self._settle(change, session)
         self._wake()
-
-    def _overtaken(self, change: Change, session: Session | None) -> None:
-        """Another server was faster: what this one knows by now decides, or whoever asked does."""
-        if change.overtaken is None:
-            self._not_stored(change, session, "somebody at another server of this chat was faster; try again")
-            return
-        if change.undo is not None:
-            change.undo()
-        change.overtaken()
-
-    def _not_stored(self, change: Change, session: Session | None, why: str) -> None:
-        if change.undo is not None:
-            change.undo()
-        if change.failed is not None:
-            change.failed(why)
-        elif session is not None:
-            id = change.entry.id if change.entry is not None else UNSET
-            self.reply(session, wire.Error(code=Code.UNAVAILABLE, text=why, id=id))
 
     def _settle(self, change: Change, session: Session | None) -> None:
         if change.must:

@@ -128,10 +128,10 @@ class RedisStore:
         """See ``Store``."""
         if not any(change.entry is not None or change.rows for change in batch):
             return [None] * len(batch)
+        decided, learned = self._at, set[str]()  # by now: whoever made this batch knows of nothing later
         async with self._committing:
             self._number += 1
             data = encode_batch(batch, self._keep)
-            decided, learned = self._at, set[str]()
             while True:
                 try:
                     packed, items = await self._send(data, decided, learned)
