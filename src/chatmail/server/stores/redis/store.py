@@ -4,8 +4,8 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from chatmail.core.digest import DAY
@@ -181,12 +181,8 @@ class RedisStore:
     async def _run(self, line: Line, script: Script, at: Id, *arguments: Argument) -> Any:
         """The answer of a script that first looks whether this server is still one of the house. Raises Outdated."""
         house = (self._node, self._epoch, f"{at[0]}-{at[1]}", secrets.token_hex(6))
-        try:
+        with _outdated():
             return await line.run(script, scripts.HOUSE, *house, *arguments)
-        except Refused as refusal:
-            if refusal.code == "OUTDATED":
-                raise Outdated(_OUTDATED[refusal.text.partition(" ")[2]]) from None
-            raise
 
     async def follow(self, learn: Learn) -> None:
         """See ``Store``."""
@@ -263,7 +259,8 @@ class RedisStore:
 
     async def tidy(self, now: float) -> int:
         """See ``Store``."""
-        return await tidy(self._asker, self._epoch, now, self._keep)
+        with _outdated():
+            return await tidy(self._asker, self._epoch, now, self._keep)
 
     async def close(self) -> None:
         """See ``Store``; the other servers are told."""
@@ -285,3 +282,14 @@ class RedisStore:
         for line in self._lines:
             await line.close()
         self._lines = []
+
+
+@contextmanager
+def _outdated() -> Iterator[None]:
+    """Tell what a script refuses because this server knows the wrong things."""
+    try:
+        yield
+    except Refused as refusal:
+        if refusal.code != "OUTDATED":
+            raise
+        raise Outdated(_OUTDATED[refusal.text.partition(" ")[2]]) from None
