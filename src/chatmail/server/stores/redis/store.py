@@ -31,8 +31,8 @@ T = TypeVar("T")
 
 PAGE = 1_000
 """So many items are taken in at a time."""
-BLOCK = 2.0
-"""So many seconds Redis waits for an item that is news, before it says that there is none."""
+BLOCK = 2_000
+"""So many milliseconds Redis waits for an item that is news, before it says that there is none."""
 PAUSE_MIN, PAUSE_MAX = 0.1, 1.0
 """Seconds until a batch is sent again of which nobody knows whether it is stored."""
 CLOSE_TIME = 2.0
@@ -190,10 +190,12 @@ class RedisStore:
         for change, number in self._untold:
             learn(change, number)
         self._untold = []
+        block = 1  # at once, because much may have happened since somebody followed
         while True:
             after = f"{self._at[0]}-{self._at[1]}"
-            news = ("XREAD", "COUNT", PAGE, "BLOCK", round(BLOCK * 1000), "STREAMS", scripts.LOG, after)
-            read = await self._read(self._follower, news, self._at, BLOCK + PATIENCE)
+            news = ("XREAD", "COUNT", PAGE, "BLOCK", block, "STREAMS", scripts.LOG, after)
+            read = await self._read(self._follower, news, self._at, block / 1000 + PATIENCE)
+            block = BLOCK
             if read:
                 await self._take_in(read[0][1])
 
