@@ -56,7 +56,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     """The numbers of ``/stats``: counts, and bytes for ``journal_size``.
 
     ``most``: so many people were here at once; ``directs``: direct messages. These, like ``mails_sent``, count from the
-    start of the server.
+    start of the server. ``servers`` share the store, this one under the name ``node``, and ``leader`` sends the mail.
     """
 
     people: int
@@ -70,6 +70,9 @@ class Figures(Struct, frozen=True, kw_only=True):
     mails_waiting: int
     mails_sent: int
     mails_dead: int
+    servers: int
+    node: str
+    leader: str
 
 
 class Operator:
@@ -272,6 +275,9 @@ class Operator:
             mails_waiting=hub.mailroom.digest.size(),
             mails_sent=hub.mailroom.sent,
             mails_dead=len(hub.mailroom.dead),
+            servers=len(hub.cluster.nodes),
+            node=hub.cluster.node,
+            leader=hub.cluster.leader,
         )
 
     def _note(self, now: float, act: str) -> None:

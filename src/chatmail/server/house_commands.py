@@ -23,8 +23,11 @@ def _stats(house: House, rest: str, now: float) -> Iterable[str]:  # noqa: ARG00
     memory, disk = house.machine.memory(), house.machine.disk()
     elsewhere = f"all is in {house.machine.place}" if house.machine.place else "nothing is kept"
     most = f"{size(max(house.machine.peak(), memory or 0))} at most"  # of the two, the system knows the first better
+    postman = "this one" if figures.leader == figures.node else figures.leader or "none of them yet"
+    servers = f"{figures.servers:,}, this is {figures.node}; {postman} sends the mail"
     return table(
         ("up", f"{span(now - house.started)}, since {moment(house.started, now)}"),
+        *([("servers", servers)] if figures.node else []),
         ("people", f"{figures.people:,} here, {figures.most:,} at most; {several(figures.accounts, 'account')}"),
         ("connections", f"{figures.connections:,}"),
         ("messages", chart),
