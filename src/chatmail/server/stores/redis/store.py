@@ -163,7 +163,7 @@ class RedisStore:
 
         It is once it was sent and no answer came: it may be, or will be. Then nothing but the script can tell.
         """
-        pause = PAUSE_MIN
+        pause, why = PAUSE_MIN, ""
         while True:
             try:
                 return await ask()
@@ -172,8 +172,9 @@ class RedisStore:
                     raise
                 if not (doubt or isinstance(error, Broken)):
                     raise
-                if pause == PAUSE_MIN:
-                    _log.warning("whether the last was stored is not known, so Redis is asked again: %s", error)
+                if why != str(error):
+                    why = str(error)
+                    _log.warning("whether the last was stored is not known, so Redis is asked again: %s", why)
                 doubt = True
             await asyncio.sleep(pause)
             pause = min(2 * pause, PAUSE_MAX)
