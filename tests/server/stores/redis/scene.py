@@ -130,14 +130,12 @@ class Proxy:
     """Stands between a store and Redis, and can spoil what goes through.
 
     Args:
-        folder: where it listens.
         redis: the socket of Redis.
     """
 
-    def __init__(self, folder: Path, redis: Path) -> None:
-        self._socket = folder / "proxy.sock"
+    def __init__(self, redis: Path) -> None:
         self._redis = redis
-        self.url = f"unix://{self._socket}"
+        self.url = ""
         self.commits = 0
         """So many were asked for."""
         self.lose = 0
@@ -145,6 +143,8 @@ class Proxy:
         self.hold = 0
         """So many commits to come are held back, and their connections are lost."""
         self.held: list[bytes] = []
+        self.unread = 0
+        """Of so many times that somebody reads the stream, the answer is lost, with the connection."""
         self.deaf = False
         """Nobody is let in."""
         self._asked = asyncio.Event()
@@ -152,7 +152,9 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        self._listener = await asyncio.start_unix_server(self._meet, self._socket)
+        self._listener = await asyncio.start_server(self._meet, "127.0.0.1", 0)
+        host, port = self._listener.sockets[0].getsockname()
+        self.url = f"redis://{host}:{port}"
 
     async def stop(self) -> None:
         self._listener.close()
@@ -216,6 +218,9 @@ class Proxy:
                         to_redis.write(request)
                         await from_redis.read(1)
                         return
+                if self.unread and b"XRANGE" in request:
+                    self.unread -= 1
+                    return
                 to_redis.write(request)
         finally:
             answers.cancel()
@@ -230,7 +235,7 @@ class Proxy:
 @asynccontextmanager
 async def between(redis: Path) -> AsyncIterator[Proxy]:
     """A proxy before this Redis, that ends with the test."""
-    proxy = Proxy(redis.parent, redis)
+    proxy = Proxy(redis)
     await proxy.start()
     try:
         yield proxy

@@ -96,6 +96,21 @@ async def test_an_entry_that_came_before_is_told_before_though_the_answer_was_lo
         assert other.texts() == ["a", "b", "c"]
 
 
+async def test_a_batch_that_is_stored_is_no_failure_though_what_came_before_can_not_be_read(
+    url: str, running_redis: RedisServer
+) -> None:
+    """Not for now; it is read when it can be, and the batch is answered then."""
+    async with between(running_redis.socket) as proxy, serving(url, proxy.url) as (one, other):
+        await other.commit(said("a"))
+        await one.commit(*[said(str(at)) for at in range(2_000)])
+        proxy.unread = 3
+        assert await other.store.commit([said("b")]) == [2_002]
+        assert proxy.unread == 0
+        other.follow()
+        await other.until(lambda: len(other.log) == 1 + 2_000)
+        assert other.texts()[1:] == [str(at) for at in range(2_000)]
+
+
 async def test_while_it_is_in_doubt_no_refusal_counts(url: str, running_redis: RedisServer, admin: "Redis") -> None:
     """The first copy was done, the next ones are refused: that must not pass for the answer."""
     async with between(running_redis.socket) as proxy, serving(proxy.url) as (server,):

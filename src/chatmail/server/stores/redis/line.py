@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
@@ -118,7 +119,8 @@ class Line:
 
     async def close(self) -> None:
         """End the connection; the next call makes another."""
-        await self._connection.disconnect(nowait=True)
+        with suppress(RedisError):  # it has a bound of its own
+            await self._connection.disconnect()
 
     async def _connect(self) -> None:
         """Have a connection on which Redis answers."""
@@ -132,11 +134,12 @@ class Line:
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await connection.send_packed_command(connection.pack_command("PING"), check_health=False)
                 await connection.read_response()
-        except _REFUSALS as error:
-            await connection.disconnect(nowait=True)
-            raise Refused(_words(error)) from error
         except (RedisError, OSError) as error:  # TimeoutError is one
             await connection.disconnect(nowait=True)
+            # Where the library shakes hands, a refusal may come wrapped.
+            for reason in (error, error.__cause__):
+                if isinstance(reason, _REFUSALS):
+                    raise Refused(_words(reason)) from error
             why = str(error) or "no answer"
             raise Unreachable(f"Redis can't be reached ({why}); see whether it runs, and where") from error
         except BaseException:
