@@ -210,7 +210,7 @@ def change_of(number: int, fields: list[bytes]) -> tuple[Change, int | None]:
             ),
             None if entry is None else number,
         )
-    except (msgspec.MsgspecError, KeyError, ValueError) as error:
+    except (msgspec.MsgspecError, LookupError, ValueError) as error:
         raise damaged(error) from error
 
 

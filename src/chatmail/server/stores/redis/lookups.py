@@ -34,7 +34,7 @@ async def look_up(line: Line, query: Question) -> Found:
                 return await _audit(line, query)
             case _:
                 assert_never(query)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, LookupError, ValueError) as error:
         raise damaged(error) from error
 
 

@@ -106,7 +106,7 @@ async def read(line: Line, node: str, number: int, entries_max: int, bytes_max: 
             leader=house[b"leader"].decode(),
             arrivals=tuple(_arrival(arrivals[account]) for account in sorted(arrivals, key=int)),
         )
-    except (KeyError, ValueError, msgspec.MsgspecError) as error:
+    except (msgspec.MsgspecError, LookupError, ValueError) as error:
         raise damaged(error) from error
     return snapshot, house[b"at"].decode()
 

@@ -29,6 +29,9 @@ from chatmail.server.stores.redis.tidying import tidy
 
 T = TypeVar("T")
 
+BEYOND: Id = (2**53 - 1, 0)
+"""An id that no item has. Who claims to have been there ends the epoch for all servers."""
+
 PAGE = 1_000
 """So many items are taken in at a time."""
 BLOCK = 2_000
@@ -209,7 +212,7 @@ class RedisStore:
         if epoch is None or epoch.decode() != self._epoch:
             raise Outdated(_OUTDATED["epoch"])
         if id_of(last) < after:
-            await self.beat()  # so that all others hear of it, too
+            await self._run(self._asker, scripts.BEAT, BEYOND)
         if id_of(pruned) > after:
             raise Outdated(_OUTDATED["pruned"])
         return read
@@ -223,6 +226,8 @@ class RedisStore:
 
     def _learn_all(self, items: list[Item]) -> Id | None:
         """Learn, in order, what of this is news; up to what this server has committed and does not know of, its id."""
+        if not items or id_of(items[-1][0]) <= self._at:
+            return None
         node = self._node.encode()
         for id, fields in items:
             at = id_of(id)

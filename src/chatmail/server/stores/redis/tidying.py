@@ -33,7 +33,7 @@ async def _old(line: Line, trimmed: int, bound: float) -> list[Old]:
             continue
         try:
             entry = decode_entry(fields[3])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, LookupError) as error:
             raise damaged(error) from error
         if entry.time.timestamp() >= bound:
             break
