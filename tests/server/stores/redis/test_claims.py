@@ -51,6 +51,17 @@ async def test_what_was_overtaken_overtakes_nobody_and_takes_no_id(url: str) -> 
         assert overtaken(await three.store.commit([said("d", claims=["y"])])) == [False]
 
 
+async def test_what_is_told_after_a_batch_was_decided_on_overtakes_it_though_it_was_not_sent_yet(url: str) -> None:
+    async with serving(url, url) as (one, other):
+        other.follow()
+        async with other.store._committing:
+            waiting = asyncio.create_task(other.store.commit([said("b", claims=["x"])]))
+            await asyncio.sleep(0)
+            await one.commit(said("a", claims=["x"]))
+            await other.until(lambda: other.texts() == ["a"])
+        assert overtaken(await waiting) == [True]
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_of_two_in_turns_those_are_overtaken_who_could_not_know(url: str, seed: int) -> None:
     """They follow nobody: each knows what there was when its last batch was committed."""

@@ -47,7 +47,7 @@ async def test_a_batch_whose_answer_was_lost_is_done_once(
         assert other.texts() == ["a", "b", "c", "d", "f"]
         assert await other.commit(said("h")) == [6]
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "whether the last was stored is not known" in caplog.text
+    assert "what was said last waits until Redis answers, which is asked again: the connection to" in caplog.text
 
 
 async def test_a_first_copy_that_arrives_late_changes_nothing(

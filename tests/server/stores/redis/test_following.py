@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -136,16 +135,17 @@ async def ended(way: Way, server: Server) -> None:
         await way(server)
 
 
-async def test_a_batch_of_a_server_that_it_does_not_know_of(url: str, admin: "Redis") -> None:
+@pytest.mark.parametrize("way", [commit, follow])
+async def test_a_batch_of_a_server_that_it_does_not_know_of(url: str, admin: "Redis", way: Way) -> None:
     """Its task was cancelled, say, while it was on its way."""
     async with serving(url) as (server,):
         admin.xadd("{chatmail}:log", {"n": server.node, "e": "{}"}, "1-0")
-        admin.hset("{chatmail}:house", "at", "1-0")
+        admin.hset("{chatmail}:house", mapping={"at": "1-0", "last": 1})
         with pytest.raises(Outdated, match="a batch of this server that it does not know of"):
-            await server.store.follow(server.learn)
+            await way(server)
 
 
-async def test_what_no_server_wrote_is_damage(url: str, admin: "Redis", tmp_path: Path) -> None:
+async def test_what_no_server_wrote_is_damage(url: str, admin: "Redis") -> None:
     async with serving(url) as (server,):
         admin.xadd("{chatmail}:log", {"n": "other", "e": "{}"}, "1-0")
         admin.hset("{chatmail}:house", "at", "1-0")

@@ -58,10 +58,10 @@ local function unable()  -- what this user may not do of what writing takes
   local commands = {
     {'XADD', LOG, '*', 'f', 'v'}, {'XRANGE', LOG, '-', '+'}, {'XTRIM', LOG, 'MINID', 0}, {'XDEL', LOG, '1-1'},
     {'HSET', HOUSE, 'f', 'v'}, {'HSETNX', SAID, 'f', 'v'}, {'HDEL', NODES, 'f'}, {'HINCRBY', NODES, 'f', 1},
-    {'ZADD', QUIET, 0, 'm'}, {'ZREM', ENDS, 'm'}, {'RPUSH', P .. 'audit', 'v'}, {'LTRIM', P .. 'audit', 0, 1}}
+    {'ZADD', QUIET, 0, 'm'}, {'ZREM', ENDS, 'm'}, {'RPUSH', P .. 'audit', 'v'}, {'LTRIM', P .. 'audit', 0, 1}, {'TIME'}}
   for _, command in ipairs(commands) do
     if not redis.acl_check_cmd(unpack(command)) then
-      return redis.error_reply('NOPERM this user may not ' .. command[1] .. ' ' .. command[2])
+      return redis.error_reply('NOPERM this user may not ' .. command[1])
     end
   end
 end
@@ -126,7 +126,7 @@ for _, change in ipairs(batch) do
     for _, item in ipairs(items) do
       local fields = item[2]
       for at = 1, #fields, 2 do
-        if fields[at] == 'c' then
+        if fields[at] == 'c' and fields[2] ~= node then
           for _, claim in ipairs(cmsgpack.unpack(fields[at + 1])) do claimed[claim] = true end
         end
       end
@@ -165,16 +165,16 @@ local function index(accounts)  -- a direct message, for those it is between
 end
 
 local first, at, odd = last + 1, before, {{}}
-for place, change in ipairs(batch) do
+for nth, change in ipairs(batch) do
   local entry, key, accounts, claims, rows = unpack(change, 1, 5)
   if not entry and not rows then
     -- nothing to write
   elseif claims and overtaken(claims) then
-    odd[#odd + 1] = {{place - 1, 0, ''}}
+    odd[#odd + 1] = {{nth - 1, 0, ''}}
   elseif key and call('HSETNX', SAID, key, last + 1) == 0 then
     local earlier = call('HGET', SAID, key)
     local item = call('XRANGE', LOG, earlier .. '-0', earlier .. '-0')[1]
-    odd[#odd + 1] = {{place - 1, tonumber(earlier), item[2][4]}}
+    odd[#odd + 1] = {{nth - 1, tonumber(earlier), item[2][4]}}
   else
     local fields = {{'n', node}}
     if entry then
@@ -220,7 +220,7 @@ local house = call('HMGET', HOUSE, 'epoch', 'trimmed', 'pruned')
 if house[1] ~= epoch then return redis.error_reply('OUTDATED epoch') end
 local cannot = unable()
 if cannot then return cannot end
-local trimmed, pruned, gone = tonumber(house[2]), house[3], 0
+local trimmed, pruned = tonumber(house[2]), house[3]
 
 local more = #entries > 0
 for _, entry in ipairs(entries) do

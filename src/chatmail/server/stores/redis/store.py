@@ -146,7 +146,7 @@ class RedisStore:
                 learned |= await self._catch_up(decided, upto)
                 decided = upto
             reply = decode_reply(packed)
-            self._learn_all(items)
+            self._learn_before(items)
             await self._again(lambda: self._catch_up(self._at, id_of(reply.before)), doubt=True)
             self._at = max(self._at, id_of(reply.after))
             return reply.outcomes(batch)
@@ -162,9 +162,10 @@ class RedisStore:
         return answer
 
     async def _again(self, ask: Callable[[], Awaitable[T]], *, doubt: bool) -> T:
-        """The answer, asked for again and again while it is in ``doubt`` whether the batch is stored.
+        """The answer, asked for again and again while the batch may be stored: a fault is no answer then.
 
-        It is once it was sent and no answer came: it may be, or will be. Then nothing but the script can tell.
+        There is ``doubt`` once it was sent and no answer came: it may be stored, or will be, and only the script can
+        tell. Where it surely is, what is left to do has to be done as well.
         """
         pause, why = PAUSE_MIN, ""
         while True:
@@ -177,7 +178,7 @@ class RedisStore:
                     raise
                 if why != str(error):
                     why = str(error)
-                    _log.warning("whether the last was stored is not known, so Redis is asked again: %s", why)
+                    _log.warning("what was said last waits until Redis answers, which is asked again: %s", why)
                 doubt = True
             await asyncio.sleep(pause)
             pause = min(2 * pause, PAUSE_MAX)
@@ -239,16 +240,21 @@ class RedisStore:
             self._at = at
         return None
 
+    def _learn_before(self, items: list[Item]) -> None:
+        """Learn what came before what this server is about to commit, or has: nothing there is its own."""
+        if self._learn_all(items) is not None:
+            raise Outdated(_OUTDATED["batch"])
+
     async def _catch_up(self, after: Id, upto: Id) -> set[str]:
-        """Learn what is news between two ids, and return all that is claimed there."""
-        claims = set[str]()
+        """Learn what is news between two ids, and return all that others claim there."""
+        node, claims = self._node.encode(), set[str]()
         while after < upto:
             between = (f"({after[0]}-{after[1]}", f"{upto[0]}-{upto[1]}", "COUNT", PAGE)
             items: list[Item] = await self._read(self._committer, ("XRANGE", scripts.LOG, *between), after)
             if not items:
                 break
-            self._learn_all(items)
-            claims.update(claim for _, fields in items for claim in claims_of(fields))
+            self._learn_before(items)
+            claims.update(claim for _, fields in items if fields[1] != node for claim in claims_of(fields))
             after = id_of(items[-1][0])
         return claims
 
