@@ -39,7 +39,7 @@ def take_effect(hub: "Hub", change: Change, number: int | None, now: float) -> N
 
 
 def tell(hub: "Hub", change: Change) -> None:
-    """Tell the operator what another server's change is about to do to the people here."""
+    """Tell the operator what another server's change has done to the people of this chat."""
     for row in change.rows:
         match row:
             case Arrival():

@@ -262,8 +262,8 @@ class Hub:
         """Another server that shares the store has this change there, under this number."""
         if change.claims:
             self._queue = unstored.judged_again(self, self._queue, change.claims)
-        effects.tell(self, change)
         self._apply(change, number, now)
+        effects.tell(self, change)
         if change.entry is not None and change.entry.author is not None:
             self.roster.hear(change.entry.author, now)
         self.mailroom.learn(change, number, now)
