@@ -2,6 +2,7 @@
 
 from msgspec import UNSET
 
+from chatmail.core.cluster import LAPSE
 from chatmail.core.limits import Limits
 from chatmail.core.records import Account, Snapshot
 from chatmail.core.wire import (
@@ -10,11 +11,13 @@ from chatmail.core.wire import (
     Away,
     Bye,
     Dm,
+    Error,
     Frame,
     Joined,
     Leave,
     Left,
     Message,
+    Notify,
     People,
     Ping,
     Pong,
@@ -26,6 +29,7 @@ from chatmail.core.wire import (
     encode,
 )
 from tests.core.house import House, Peer, joining
+from tests.core.houses import Server, Street, at_once
 
 GRACE = Limits().grace
 
@@ -454,3 +458,251 @@ class TestOneTick:
         (people,) = stays.frames()
         assert isinstance(people, People)
         assert (len(people.people), people.total) == (1, 1)
+
+
+def couple(limits: Limits | None = None) -> tuple[Server, Server, Peer, Peer]:
+    """Mary at one server and John at another one, with nothing unread."""
+    one, two = Street(limits).open(2)
+    mary, john = one.join("Mary"), two.join("John")
+    mary.frames()
+    for server in (one, two):
+        server.told.clear()
+    return one, two, mary, john
+
+
+class TestSeveralServers:
+    def test_everybody_hears_of_everybody_wherever_they_are(self) -> None:
+        one, two = Street().open(2)
+        mary = one.join("Mary")
+        john = two.peer()
+        assert names(john.join("John")) == ["John", "Mary"]
+        assert comings(mary.frames()) == ["Joined John"]
+        (people,) = mary.ask(Who())
+        assert isinstance(people, People)
+        assert names(people) == ["Mary", "John"]
+        john.ask(Leave())
+        assert comings(mary.frames()) == ["Left John"]
+        assert one.names_here() == two.names_here() == ["Mary"]
+
+    def test_the_operator_hears_of_everybody_and_where_they_are(self) -> None:
+        one, two = Street().open(2)
+        john = two.join("John")
+        assert one.told[-1] == "John <john@example.org> joined from 127.0.0.1, at server-2"
+        john.ask(Leave())
+        assert one.told[-1] == "John left: left"
+        two.join("John")
+        assert one.told[-1] == "John <john@example.org> joined from 127.0.0.1, at server-2"
+
+    def test_the_list_says_how_long_somebody_elsewhere_has_been_silent(self) -> None:
+        """What they say is heard of everywhere; what else they do is not."""
+        one, two, mary, john = couple()
+        one.wait(60)
+        john.ask(Say(text="hello"))
+        one.wait(9)
+        mary.frames()
+        (people,) = mary.ask(Who())
+        assert isinstance(people, People)
+        assert [(person.name, person.idle) for person in people.people] == [("Mary", 0), ("John", 9)]
+
+    def test_who_comes_in_at_another_server_takes_over_and_nobody_else_notices(self) -> None:
+        one, two, mary, john = couple()
+        again = one.peer()
+        welcome = again.join("John", token=john.token)
+        one.wait(2 * GRACE)
+        assert names(welcome) == ["John", "Mary"]
+        assert john.only(Bye).reason == "you came in from another terminal"
+        assert not john.connected
+        assert mary.frames() == []
+        assert one.names_here() == two.names_here() == ["Mary", "John"]
+
+    def test_who_is_cut_comes_back_at_another_server_and_has_missed_nothing(self) -> None:
+        one, two, mary, john = couple()
+        seq = two.hub.journal.last
+        john.cut()
+        mary.ask(Say(text="are you there?"))
+        one.wait(GRACE - 1)
+        again = one.peer()
+        assert again.join("John", token=john.token, resume=Resume(epoch="first", seq=seq)).resumed
+        one.wait(2 * GRACE)
+        assert again.only(Message).text == "are you there?"
+        assert mary.frames() == []
+
+    def test_who_is_cut_and_does_not_come_back_is_announced_once_everywhere(self) -> None:
+        one, two, mary, john = couple()
+        ada = two.join("Ada")
+        mary.frames()
+        john.cut("too slow")
+        one.wait(GRACE - 1)
+        assert mary.frames() == ada.frames() == []
+        one.wait(2 * GRACE)
+        assert mary.only(Left) == ada.only(Left)
+        assert two.told[-1] == one.told[-1] == "John left: too slow"
+
+    def test_a_goodbye_that_crosses_a_coming_in_elsewhere_is_one_of_that_terminal_only(self) -> None:
+        one, two, mary, john = couple()
+        again = one.peer()
+        john.send(Leave())
+        again.send(joining("John", token=john.token))
+        at_once(one, two)
+        one.settle()
+        one.wait(2 * GRACE)
+        assert isinstance(again.frames()[0], Welcome)
+        assert isinstance(john.only(Bye), Bye)
+        assert mary.frames() == []
+        assert one.names_here() == two.names_here() == ["Mary", "John"]
+
+    def test_who_leaves_just_before_they_come_in_elsewhere_is_shown_as_gone_and_back(self) -> None:
+        one, two, mary, john = couple()
+        again = one.peer()
+        john.send(Leave())
+        again.send(joining("John", token=john.token))
+        at_once(one, two)
+        two.commit()
+        one.settle()
+        assert [type(frame) for frame in john.frames()] == [Left, Bye]
+        assert isinstance(again.frames()[0], Welcome)
+        assert comings(mary.frames()) == ["Left John", "Joined John"]
+
+    def test_an_end_of_grace_that_crosses_a_coming_back_elsewhere_is_none(self) -> None:
+        one, two, mary, john = couple()
+        john.cut()
+        two.tick(GRACE)
+        again = one.peer()
+        again.send(joining("John", token=john.token))
+        at_once(one, two)
+        one.settle()
+        one.wait(2 * GRACE)
+        assert isinstance(again.frames()[0], Welcome)
+        assert mary.frames() == []
+        assert one.names_here() == two.names_here() == ["Mary", "John"]
+
+    def test_who_is_elsewhere_and_silent_gets_mail_as_one_who_is_away(self) -> None:
+        one, two, mary, john = couple(Limits(idle=100.0))
+        mary.ask(Notify(when="away"))
+        one.wait(60)
+        mary.ask(Say(text="I am here"))
+        one.wait(60)
+        john.ask(Dm(to="Mary", text="hello"))
+        one.wait(70)
+        assert len(one.deliver()) == 1
+
+    def test_the_list_is_sent_everywhere_once_a_large_room_is_small_again(self) -> None:
+        one, two, mary, john = couple(Limits(presence_max=2))
+        ada = two.join("Ada")
+        assert mary.frames() == john.frames() == []
+        ada.ask(Leave())
+        assert names(mary.only(People)) == names(john.only(People)) == ["Mary", "John"]
+
+    def test_who_was_forgotten_while_their_join_was_with_the_store_was_never_here_to_other_servers(self) -> None:
+        one, two, mary, john = couple()
+        john.ask(Leave())
+        again = two.peer()
+        two.operator.forget("John", two.now)
+        again.send(joining("John"))
+        two.settle()
+        assert again.all(Bye)[0].reason == "forgotten by the operator"
+        assert one.names_here() == two.names_here() == ["Mary"]
+
+    def test_who_is_forgotten_and_about_to_be_gone_is_not_here_to_a_server_that_starts_now(self) -> None:
+        one, two, mary, john = couple()
+        john.ask(Leave())
+        two.peer().send(joining("John"))
+        two.take()
+        two.operator.forget("John", two.now)
+        two.commit()
+        two.commit()
+        (three,) = one.street.open(1)
+        assert three.names_here() == ["Mary"]
+
+
+class TestADeadServer:
+    def test_its_people_are_announced_after_the_grace_once(self) -> None:
+        one, two, mary, john = couple()
+        (three,) = one.street.open(1)
+        ada = three.join("Ada")
+        mary.frames()
+        two.die()
+        one.wait(LAPSE + 3)
+        assert one.told[-1] == three.told[-1] == "the server server-2 is gone"
+        assert mary.frames() == ada.frames() == []
+        one.wait(GRACE)
+        left = mary.only(Left)
+        assert (left.name, left.reason) == ("John", "connection lost")
+        assert ada.only(Left) == left
+        assert one.names_here() == three.names_here() == ["Mary", "Ada"]
+
+    def test_who_comes_back_elsewhere_before_was_never_away_to_others(self) -> None:
+        one, two, mary, john = couple()
+        two.die()
+        one.wait(LAPSE + 3)
+        again = one.peer()
+        again.join("John", token=john.token)
+        one.wait(3 * GRACE)
+        assert mary.frames() == []
+        assert one.names_here() == ["Mary", "John"]
+
+    def test_who_comes_back_elsewhere_before_it_is_given_up_was_never_away_either(self) -> None:
+        one, two, mary, john = couple()
+        two.die()
+        one.peer().join("John", token=john.token)
+        one.wait(LAPSE + 3 * GRACE)
+        assert mary.frames() == []
+
+    def test_a_name_without_proof_may_come_back_once_its_server_is_given_up(self) -> None:
+        """Where it may come back at all while its person is cut off."""
+        one, two, mary, john = couple()
+        two.die()
+        assert isinstance(one.peer().ask(joining("John"))[0], Error)
+        one.wait(LAPSE + 3)
+        assert isinstance(one.peer().ask(joining("John"))[0], Welcome)
+
+    def test_one_that_ends_as_it_should_is_no_loss_either(self) -> None:
+        one, two, mary, john = couple()
+        two.end()
+        assert one.told[-1] == "the server server-2 is gone"
+        one.wait(GRACE - 1)
+        assert mary.frames() == []
+        one.wait(2)
+        assert mary.only(Left).name == "John"
+
+    def test_when_the_one_that_leads_dies_the_next_one_announces_its_people(self) -> None:
+        one, two, mary, john = couple()
+        one.die()
+        two.wait(LAPSE + 6)
+        assert john.frames() == []
+        two.wait(GRACE)
+        assert john.only(Left).name == "Mary"
+
+    def test_when_the_one_that_leads_dies_within_the_grace_the_next_one_announces(self) -> None:
+        one, two, mary, john = couple()
+        (three,) = one.street.open(1)
+        ada = three.join("Ada")
+        one.street.wait(1)
+        two.die()
+        one.wait(LAPSE + 3)
+        one.die()
+        three.wait(LAPSE + 6)
+        three.wait(GRACE)
+        assert comings(ada.frames()) == ["Left Mary", "Left John"]
+
+    def test_a_server_that_starts_later_knows_who_is_cut_off(self) -> None:
+        one, two, mary, john = couple()
+        two.die()
+        one.wait(LAPSE + 3)
+        (three,) = one.street.open(1)
+        (people,) = three.join("Ada").ask(Who())
+        assert isinstance(people, People)
+        assert [(person.name, person.idle is UNSET) for person in people.people] == [
+            ("Ada", False),
+            ("Mary", False),
+            ("John", True),
+        ]
+
+    def test_the_last_one_may_die_and_the_next_one_announces_whom_it_left(self) -> None:
+        (one,) = Street().open(1)
+        one.join("Mary")
+        one.die()
+        (two,) = one.street.open(1)
+        john = two.join("John")
+        two.wait(LAPSE + 6 + GRACE)
+        assert comings(john.frames()) == ["Left Mary"]
