@@ -121,8 +121,8 @@ class Street:
                 if house.take():
                     house.commit()
                     busy = True
-        for house in self.within():
-            house.idle()
+                else:
+                    house.rest()
 
     def within(self) -> "list[Server]":
         """The servers that run and are not cut off."""
@@ -207,9 +207,8 @@ class Server(House):
             self.hub.learn(change, number, self.now)
         self.flush()
 
-    def idle(self) -> None:
-        """There is nothing on its way."""
-        assert not self.take()
+    def rest(self) -> None:
+        """There is nothing to commit."""
         self._batch = None
 
     def settle(self) -> None:

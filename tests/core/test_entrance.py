@@ -3,7 +3,9 @@
 import pytest
 from msgspec import UNSET
 
+from chatmail.core.cluster import BEAT, LAPSE
 from chatmail.core.limits import Limits
+from chatmail.core.records import Fate, Outcome
 from chatmail.core.wire import (
     Ack,
     Away,
@@ -25,6 +27,9 @@ from chatmail.core.wire import (
     encode,
 )
 from tests.core.house import House, joining
+from tests.core.houses import Street, at_once
+
+VERIFIED = Limits(verify_email=True)
 
 
 class TestDeadline:
@@ -285,3 +290,127 @@ class TestOnTheWay:
         assert again.frames()[-1] == Bye(reason="kicked", retry=False)
         assert mary.only(Left).reason == "kicked"
         assert house.names_here() == ["Mary"]
+
+
+class TestSeveralServers:
+    """Two come at once, at two servers that do not know of each other yet."""
+
+    @pytest.mark.parametrize("sent", [True, False], ids=["with the store", "with the hub"])
+    def test_a_name_belongs_to_who_is_first(self, sent: bool) -> None:
+        one, two = Street().open(2)
+        first, second = one.peer(), two.peer()
+        first.send(joining("Mary"))
+        second.send(joining("Mary", "other@example.org"))
+        at_once(*([one, two] if sent else [one]))
+        one.settle()
+        assert isinstance(first.frames()[0], Welcome)
+        error = second.only(Error)
+        assert (error.code, error.field) == ("name-taken", "name")
+        assert "belongs to somebody with another address" in error.text
+        assert second.join("Marian", "other@example.org").name == "Marian"
+
+    def test_so_does_a_name_that_looks_like_it(self) -> None:
+        one, two = Street().open(2)
+        first, second = one.peer(), two.peer()
+        first.send(joining("Mary"))
+        second.send(joining("M\u0430ry", "other@example.org"))
+        at_once(one, two)
+        one.settle()
+        assert isinstance(first.frames()[0], Welcome)
+        assert "looks like" in second.only(Error).text
+
+    def test_who_was_too_late_leaves_the_name_guarded_against_those_that_look_like_it(self) -> None:
+        one, two = Street().open(2)
+        first, second, third = one.peer(), two.peer(), two.peer()
+        first.send(joining("Mary"))
+        second.send(joining("Mary", "other@example.org"))
+        at_once(one, two)
+        one.settle()
+        third.send(joining("M\u0430ry", "third@example.org"))
+        one.settle()
+        assert "looks like" in third.only(Error).text
+
+    def test_a_name_that_is_taken_and_forgotten_meanwhile_is_free(self) -> None:
+        one, two = Street().open(2)
+        first, second = one.peer(), two.peer()
+        second.send(joining("Mary", "other@example.org"))
+        two.take()
+        first.send(joining("Mary"))
+        one.commit()
+        one.operator.forget("Mary", one.now)
+        one.commit()
+        one.settle()
+        assert isinstance(second.frames()[0], Welcome)
+        assert one.hub.accounts.known("Mary").email == "other@example.org"
+
+    def test_the_same_person_twice_comes_in_once(self) -> None:
+        one, two = Street().open(2)
+        first, second = one.peer(), two.peer()
+        first.send(joining("Mary"))
+        second.send(joining("Mary"))
+        at_once(one, two)
+        one.settle()
+        assert isinstance(first.frames()[0], Welcome)
+        assert "is here already" in second.only(Error).text
+
+    def test_the_same_person_twice_with_a_proof_ends_up_where_they_came_last(self) -> None:
+        one, two = Street().open(2)
+        mary = one.join("Mary")
+        mary.ask(Leave())
+        first, second = one.peer(), two.peer()
+        for peer in (first, second):
+            peer.send(joining("Mary", token=mary.token))
+        at_once(one, two)
+        one.settle()
+        assert [type(frame) for frame in first.frames()] == [Welcome, Joined, Bye]
+        assert [type(frame) for frame in second.frames()] == [Welcome]
+        assert [entry.kind for _, entry in one.street.said()] == ["joined", "left", "joined"]
+        assert one.names_here() == two.names_here() == ["Mary"]
+
+    def test_a_connection_that_ends_before_it_is_judged_again_leaves_nothing(self) -> None:
+        one, two = Street().open(2)
+        first, second = one.peer(), two.peer()
+        first.send(joining("Mary"))
+        second.send(joining("Mary", "other@example.org"))
+        at_once(one, two)
+        second.cut()
+        one.settle()
+        assert isinstance(first.frames()[0], Welcome)
+        assert two.names_here() == ["Mary"]
+        assert two.peer().join("Other").name == "Other"
+
+    def test_a_code_is_mailed_by_the_server_that_was_asked_whoever_leads(self) -> None:
+        one, two = Street(VERIFIED).open(2)
+        mary = two.peer()
+        mary.ask(joining("Mary"))
+        assert one.deliver() == []
+        (letter,) = two.deliver()
+        assert letter.address == "mary@example.org"
+        ((_, code),) = two.codes
+        assert isinstance(mary.ask(Verify(code=code))[0], Welcome)
+
+    def test_a_code_goes_on_its_way_though_its_server_leads_no_longer(self) -> None:
+        one, two = Street(VERIFIED).open(2)
+        mary = one.peer()
+        mary.ask(joining("Mary"))
+        one.is_cut = True
+        two.wait(LAPSE + BEAT)
+        assert two.hub.cluster.leads
+        letter = one.compose()
+        assert letter is not None
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.LATER), one.now)
+        one.tick(30)
+        assert one.compose() is not None
+
+    def test_who_proves_the_same_new_name_at_two_servers_has_it_and_is_where_they_came_last(self) -> None:
+        one, two = Street(VERIFIED).open(2)
+        first, second = one.peer(), two.peer()
+        for server, peer in ((one, first), (two, second)):
+            peer.ask(joining("Mary"))
+            ((_, code),) = server.codes
+            peer.send(Verify(code=code))
+        at_once(one, two)
+        one.settle()
+        assert [type(frame) for frame in first.frames()] == [Welcome, Joined, Bye]
+        assert [type(frame) for frame in second.frames()] == [Welcome]
+        assert len(one.hub.accounts) == len(two.hub.accounts) == 1

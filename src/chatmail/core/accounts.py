@@ -80,13 +80,16 @@ class Accounts:
         return self._next_id - 1
 
     def release(self, name: str) -> None:
-        """The name is free again after all."""
+        """The name is free again after all, unless somebody at another server has it by now."""
+        owner = self._by_name.get(fold(name))
+        if owner is not None and owner.name == name:
+            return
         look = skeleton(name)
-        near = tuple(other for other in self._by_skeleton[look] if other != name)
+        near = tuple(other for other in self._by_skeleton.get(look, ()) if other != name)
         if near:
             self._by_skeleton[look] = near
         else:
-            del self._by_skeleton[look]
+            self._by_skeleton.pop(look, None)
 
     def add(self, account: Account) -> None:
         """Take in an account that is in the store."""
