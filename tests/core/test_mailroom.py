@@ -2,13 +2,15 @@
 
 import pytest
 
+from chatmail.core.cluster import BEAT
 from chatmail.core.digest import DAY
 from chatmail.core.hourly import HOUR
 from chatmail.core.limits import Limits
 from chatmail.core.mailroom import PER_SENDER
-from chatmail.core.records import Account, Failure, Fate, Gone, Letter, Mail, Outcome, Snapshot
+from chatmail.core.records import Account, Draft, Failure, Fate, Gone, Letter, Mail, Outcome, Snapshot
 from chatmail.core.wire import Away, Direct, Dm, Joined, Leave, Notify, Ping, Receipt, Refused, Say, Welcome, stamp
 from tests.core.house import NOON, House, Peer
+from tests.core.houses import Server, Street, at_once
 
 WINDOW = Limits().mail_window
 
@@ -633,3 +635,394 @@ class TestForgotten:
         house.restart()
         house.settle()
         assert house.store.snapshot().mails == ()
+
+
+def couple(limits: Limits | None = None) -> tuple[Server, Server, Peer, Peer]:
+    """Mary at the server that leads and John at another one, with nothing unread."""
+    one, two = Street(limits).open(2)
+    mary, john = one.join("Mary"), two.join("John")
+    mary.frames()
+    for server in (one, two):
+        server.told.clear()
+    return one, two, mary, john
+
+
+def change_leader(one: Server, two: Server) -> None:
+    """The first server falls silent for so long that the second one leads; it is not given up yet, and back."""
+    one.is_cut = True
+    while not two.hub.cluster.leads:
+        two.wait(BEAT)
+    one.is_cut = False
+
+
+class TestSeveralServers:
+    """The first one leads. John writes at the second one."""
+
+    def test_queued_then_sent(self) -> None:
+        one, two, _, john = couple()
+        assert dm(john).mail == "queued"
+        (letter,) = one.deliver()
+        assert (letter.address, letter.content) == ("mary@example.org", b"hello")
+        assert john.only(Receipt) == Receipt(id="1", seq=3, to="Mary", online=True, mail="sent")
+        assert two.hub.mailroom.digest.size() == 0
+
+    def test_saved(self) -> None:
+        one, _, _, john = couple()
+        dm(john)
+        one.deliver(Fate.SAVED)
+        assert john.only(Receipt).mail == "saved"
+
+    def test_messages_at_two_servers_share_one_window(self) -> None:
+        one, two, mary, john = couple()
+        ada = one.join("Ada")
+        dm(john)
+        one.deliver()
+        assert ada.ask(Dm(to="Mary", text="from Ada"))[-1].mail == "held"  # type: ignore[attr-defined]
+        assert dm(john, "from John", "2").mail == "held"
+        for server in (one, two):
+            ((_, count, _),) = server.operator.gathering()
+            assert count == 2
+        one.wait(WINDOW)
+        assert texts(one.deliver()) == ["from Ada\nfrom John"]
+        assert two.operator.gathering() == []
+
+    def test_held_once_when_it_must_be_tried_again(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        john.frames()
+        one.deliver(Fate.LATER, "the mail server is busy (4.5.1)", "451 busy")
+        receipt = john.only(Receipt)
+        assert (receipt.mail, receipt.detail) == ("held", "the mail server is busy (4.5.1)")
+        one.wait(30)
+        one.deliver(Fate.LATER, "still busy")
+        assert john.frames() == []
+        one.wait(60)
+        one.deliver()
+        assert john.only(Receipt).mail == "sent"
+
+    def test_failed_is_told_once_where_its_author_is(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        john.frames()
+        one.deliver(Fate.FAILED, "no such mailbox", "550 no")
+        assert john.only(Receipt).mail == "failed"
+        assert [letter.address for letter in two.operator.letters()[1]] == ["mary@example.org"]
+        for _ in range(3):
+            john.ask(Ping())
+        john.ask(Leave())
+        again = one.join("John")
+        assert again.all(Receipt) == []
+
+    def test_failed_is_told_to_an_author_who_comes_to_another_server_later(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        john.ask(Leave())
+        one.deliver(Fate.FAILED, "no such mailbox", "550 no")
+        again = two.peer()
+        again.join("John")
+        assert [receipt.mail for receipt in again.all(Receipt)] == ["failed"]
+
+    def test_off_is_told_where_the_author_is(self) -> None:
+        """When its time comes it is no longer wanted."""
+        one, two, mary, john = couple()
+        dm(john)
+        one.deliver()
+        dm(john, "two", "2")
+        mary.ask(Notify(when="never"))
+        john.frames()
+        one.wait(WINDOW)
+        assert one.deliver() == []
+        one.settle()
+        receipt = john.only(Receipt)
+        assert (receipt.id, receipt.mail) == ("2", "off")
+        assert two.hub.mailroom.digest.size() == 0
+
+    def test_off_at_once_for_a_reader_who_was_forgotten_at_that_moment(self) -> None:
+        one, two, mary, john = couple()
+        john.send(Dm(to="Mary", text="hello", id="1"))
+        one.operator.forget("Mary", one.now)
+        at_once(one, two)
+        one.commit()
+        one.settle()
+        assert [(receipt.id, receipt.mail) for receipt in john.all(Receipt)] == [("1", "off")]
+        john.frames()
+        one.end()
+        two.wait(BEAT)
+        assert john.all(Receipt) == []
+        assert two.store.snapshot().mails == ()
+
+    def test_who_is_in_the_chat_at_another_server_is_not_mailed_but_when_away(self) -> None:
+        one, two, mary, john = couple()
+        john.ask(Notify(when="away"))
+        mary.ask(Dm(to="John", text="hello"))
+        one.wait(WINDOW)
+        assert one.deliver() == []
+        john.ask(Leave())
+        one.wait(WINDOW)
+        assert texts(one.deliver()) == ["hello"]
+
+    def test_who_has_read_it_at_another_server_is_not_mailed(self) -> None:
+        one, two, mary, john = couple()
+        john.ask(Notify(when="away"))
+        mary.ask(Dm(to="John", text="hello", id="1"))
+        john.ask(Ping(seq=two.hub.journal.last))
+        john.ask(Leave())
+        one.wait(2 * WINDOW)
+        assert one.deliver() == []
+        one.settle()
+        assert mary.all(Receipt)[-1].mail == "off"
+
+
+class TestAnotherLeader:
+    """The mail goes on where it was, and nothing goes out twice."""
+
+    def test_a_draft_in_hands_is_dropped_when_another_server_has_frozen_it(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        draft = one.hub.mailroom.take(one.now)
+        assert isinstance(draft, Draft)
+        change_leader(one, two)
+        assert texts(two.deliver()) == ["hello"]
+        may: list[bool] = []
+        one.hub.mailroom.freeze(draft, one.letter(draft), may.append, one.now)
+        one.settle()
+        two.wait(10 * WINDOW)
+        assert may == [False]
+        assert two.deliver() == one.deliver() == []
+        assert one.hub.mailroom.digest.size() == two.hub.mailroom.digest.size() == 0
+
+    def test_what_is_frozen_at_the_moment_another_server_leads_goes_to_that_one(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        draft = one.hub.mailroom.take(one.now)
+        assert isinstance(draft, Draft)
+        may: list[bool] = []
+        one.hub.mailroom.freeze(draft, one.letter(draft), may.append, one.now)
+        one.take()
+        change_leader(one, two)
+        one.settle()
+        assert may == [False]
+        two.wait(WINDOW)
+        assert one.deliver() == []
+        assert texts(two.deliver()) == ["hello"]
+        assert [receipt.mail for receipt in john.all(Receipt)][-1] == "sent"
+
+    def test_part_of_a_draft_may_be_frozen_by_another_one_and_the_rest_waits(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver()
+        for text in ("two", "three"):
+            dm(john, text, text)
+        one.wait(WINDOW)
+        draft = one.hub.mailroom.take(one.now)
+        assert isinstance(draft, Draft)
+        change_leader(one, two)
+        two.letter_holds = 1
+        (letter,) = two.deliver()
+        assert letter.content == b"two"
+        one.settle()
+        may: list[bool] = []
+        one.hub.mailroom.freeze(draft, one.letter(draft), may.append, one.now)
+        one.take()
+        one.settle()
+        assert one.hub.mailroom.digest.size() == two.hub.mailroom.digest.size()
+        two.wait(4 * WINDOW)
+        assert texts(two.deliver()) == ["three"]
+
+    def test_a_letter_in_hands_that_was_sent_is_sent_no_more(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        change_leader(one, two)
+        one.settle()
+        assert not one.hub.cluster.leads
+        one.report(letter, Fate.SENT)
+        assert two.deliver() == []
+        assert john.all(Receipt)[-1].mail == "sent"
+
+    def test_a_letter_in_hands_that_could_not_be_sent_is_sent_by_the_one_that_leads(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        change_leader(one, two)
+        one.settle()
+        one.report(letter, Fate.LATER, "the mail server is busy")
+        assert one.deliver() == []
+        assert two.deliver() == [letter]
+        one.wait(10 * WINDOW)
+        assert one.deliver() == two.deliver() == []
+
+    def test_a_letter_in_hands_that_another_one_has_sent_is_left_at_that(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        change_leader(one, two)
+        assert two.deliver() == [letter]
+        one.settle()
+        john.frames()
+        one.report(letter, Fate.FAILED, "no")
+        assert john.frames() == []
+        assert one.operator.letters() == two.operator.letters() == ([], [])
+
+    def test_one_that_could_not_be_sent_is_tried_again_by_the_next_when_it_is_due(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver(Fate.LATER, "the mail server is busy")
+        one.end()
+        two.wait(28)
+        assert two.deliver() == []
+        two.wait(2)
+        assert texts(two.deliver()) == ["hello"]
+
+    def test_what_waits_for_its_window_goes_out_in_time(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver()
+        dm(john, "two", "2")
+        one.end()
+        two.wait(WINDOW - 2)
+        assert two.deliver() == []
+        two.wait(2)
+        assert texts(two.deliver()) == ["two"]
+
+    def test_what_was_frozen_for_a_forgotten_reader_is_dropped_by_the_next_one(self) -> None:
+        one, two, mary, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        two.operator.forget("Mary", two.now)
+        two.settle()
+        assert len(two.operator.letters()[0]) == 1  # it is in hands, and may be sent already
+        one.end()
+        two.wait(BEAT)
+        assert two.deliver() == []
+        assert two.operator.letters() == ([], [])
+
+
+class TestTheOperatorAtAServerThatDoesNotLead:
+    def test_has_a_letter_tried_again_now_and_hears_how_it_went(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver(Fate.LATER, "the mail server is busy")
+        two.told.clear()
+        assert two.operator.retry(two.now) == 1
+        two.settle()
+        one.deliver()
+        assert two.told == ["mail to mary@example.org is sent"]
+        assert two.deliver() == []
+
+    def test_hears_that_it_must_wait_once_more(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver(Fate.LATER, "the mail server is busy", "451 busy")
+        two.told.clear()
+        two.operator.retry(two.now)
+        two.settle()
+        one.deliver(Fate.LATER, "the mail server is busy", "451 busy")
+        assert two.told == ["mail to mary@example.org will be tried again [451 busy]"]
+
+    def test_has_a_dead_letter_sent_after_all(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver(Fate.FAILED, "no such mailbox", "550 no")
+        john.frames()
+        two.told.clear()
+        two.operator.retry(two.now)
+        two.settle()
+        assert one.operator.letters()[1] == []
+        one.deliver()
+        assert two.told == ["mail to mary@example.org is sent"]
+        assert one.operator.letters() == two.operator.letters() == ([], [])
+
+    def test_hears_that_a_dead_letter_is_dead_again(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver(Fate.FAILED, "no such mailbox", "550 no")
+        two.told.clear()
+        two.operator.retry(two.now)
+        two.settle()
+        one.deliver(Fate.FAILED, "no such mailbox", "550 no")
+        assert two.told == ["mail to mary@example.org is given up [550 no]"]
+
+    def test_drops_a_letter_and_its_author_is_told(self) -> None:
+        one, two, mary, john = couple()
+        ada = one.join("Ada")
+        ada.ask(Dm(to="Mary", text="hello", id="1"))
+        one.deliver(Fate.LATER, "the mail server is busy")
+        ada.frames()
+        (letter,), _ = two.operator.letters()
+        two.operator.drop(letter.message_id, two.now)
+        two.settle()
+        receipt = ada.only(Receipt)
+        assert (receipt.mail, receipt.detail) == ("failed", "the operator of this chat dropped it")
+        assert two.told[-1] == "mail to mary@example.org is dropped"
+        one.wait(100)
+        assert one.deliver() == []
+        assert one.operator.letters() == two.operator.letters() == ([], [])
+
+    def test_drops_a_letter_that_failed_for_good(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver(Fate.FAILED, "no such mailbox", "550 no")
+        _, (letter,) = two.operator.letters()
+        two.operator.drop(letter.message_id, two.now)
+        two.settle()
+        assert one.operator.letters() == two.operator.letters() == ([], [])
+
+    def test_a_letter_that_is_dropped_while_it_is_being_sent_is_not_tried_again(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        two.operator.drop(letter.message_id, two.now)
+        two.settle()
+        one.report(letter, Fate.LATER, "the mail server is busy")
+        one.wait(1_000)
+        assert one.deliver() == two.deliver() == []
+
+    def test_a_letter_that_is_sent_at_the_moment_it_is_to_be_tried_again_is_not_sent_twice(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver(Fate.LATER, "the mail server is busy")
+        one.wait(30)
+        letter = one.compose()
+        assert letter is not None
+        two.told.clear()
+        two.operator.retry(two.now)
+        two.take()
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), one.now)
+        one.commit()
+        one.settle()
+        one.wait(1_000)
+        assert one.deliver() == two.deliver() == []
+        assert two.told == ["mail to mary@example.org is sent"]
+        assert {kept.state for kept in one.store.snapshot().letters} == {"sent"}
+
+    def test_a_letter_that_is_sent_at_the_moment_it_is_dropped_has_not_failed(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        john.frames()
+        two.told.clear()
+        two.operator.drop(letter.message_id, two.now)
+        two.take()
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), one.now)
+        one.commit()
+        one.settle()
+        assert [receipt.mail for receipt in john.all(Receipt)] == ["sent"]
+
+    def test_a_letter_that_two_revive_at_once_is_sent_once(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver(Fate.FAILED, "no such mailbox", "550 no")
+        for server in (one, two):
+            server.operator.retry(server.now)
+        at_once(one, two)
+        one.commit()
+        assert len(one.deliver()) == 1
+        one.wait(1_000)
+        assert one.deliver() == two.deliver() == []

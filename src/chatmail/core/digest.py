@@ -208,6 +208,10 @@ class Digest:
             reader=chosen[0].reader, name=chosen[0].to, address=address, mails=tuple(chosen[:fitting]), made=now
         )
 
+    def may_freeze(self, draft: Draft) -> bool:
+        """Whether a draft that was taken is still this server's to freeze, and no other one has frozen any of it."""
+        return self._leads and self._box(draft.address).taken == draft
+
     def frozen(self, letter: Letter) -> None:
         """The store has this letter, made from a draft that was taken."""
         box = self._box(letter.address)
@@ -217,6 +221,9 @@ class Digest:
 
     def lay_down(self, letter: Letter) -> None:
         """Whoever has this letter does not send it now: it is the first that the next one takes."""
+        if letter.message_id not in self._flying:
+            self.let_go(letter)
+            return
         box = self._flying[letter.message_id]
         box.taken = None
         self._wake(box, letter.address, float("-inf"))

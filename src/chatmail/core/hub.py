@@ -93,6 +93,8 @@ class Hub:
         self.sessions: Collection[Session] = self.fan_out
         self._queue: list[tuple[Change, Session | None]] = []
         self._musts: list[Change] = []
+        self._claimed: set[str] = set()
+        """What other servers have claimed since the last batch was taken."""
         self._submitted = 0
         self._settled = 0
         self._newcomers: deque[tuple[float, Session]] = deque()
@@ -243,6 +245,7 @@ class Hub:
         """The changes submitted since the last call: the batch of this tick."""
         batch = [(must, None) for must in self._musts] + self._queue
         self._musts, self._queue = [], []
+        self._claimed.clear()
         return batch
 
     def committed(self, batch: Sequence[tuple[Change, Session | None]], results: Sequence[Stored], now: float) -> None:
@@ -261,7 +264,9 @@ class Hub:
     def learn(self, change: Change, number: int | None, now: float) -> None:
         """Another server that shares the store has this change there, under this number."""
         if change.claims:
+            self._claimed.update(change.claims)
             self._queue = unstored.judged_again(self, self._queue, change.claims)
+            self._musts = self._judged_again(self._musts, change.claims)
         self._apply(change, number, now)
         effects.tell(self, change)
         if change.entry is not None and change.entry.author is not None:
@@ -281,11 +286,15 @@ class Hub:
 
     def refused(self, batch: Sequence[tuple[Change, Session | None]], why: str) -> None:
         """The store surely has nothing of this batch: whoever asked is told."""
-        self._musts[:0] = [change for change, _ in batch if change.must]
+        self._musts[:0] = self._judged_again([change for change, _ in batch if change.must], self._claimed)
         for change, session in batch:
             unstored.refused(self, change, session, why)
             self._settle(change, session)
         self._wake()
+
+    def _judged_again(self, musts: Sequence[Change], claims: Collection[str]) -> list[Change]:
+        judged = unstored.judged_again(self, [(change, None) for change in musts], claims)
+        return [change for change, _ in judged]
 
     def _settle(self, change: Change, session: Session | None) -> None:
         if change.must:

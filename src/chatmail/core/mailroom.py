@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from chatmail.core.hub import Hub
 
 
+def fate(message_id: str) -> str:
+    """The claim of a change that decides what becomes of a letter that is frozen."""
+    return f"letter:{message_id}"
+
+
 PER_SENDER = 60
 """Mails in an hour that hold something of one sender. What else they write waits: no address is left out for good."""
 SURELY_TOLD = 2
@@ -73,6 +78,9 @@ class Mailroom:
         """So many direct messages were said since the start, mailed or not."""
         self._asked: dict[str, Callable[[str], None]] = {}
         """By Message-ID, who asked for the next try of a letter, and hears how it ends."""
+        self._reports: dict[str, bool] = {}
+        """By Message-ID, the letters of which it is not stored yet how sending them went; whether another server has
+        settled them meanwhile."""
         self._reserved: Counter[str] = Counter()
         self._failures: dict[int, list[_Owed]] = {}
         for failure in snapshot.failures:
@@ -205,6 +213,9 @@ class Mailroom:
             self.digest.thaw(draft, now)
             then(False)
 
+        if not self.digest.may_freeze(draft):
+            overtaken()
+            return
         gone = tuple(Gone(table="mail", key=mail.seq) for mail in letter.mails)
         change = Change(rows=(letter, *gone), then=stored, failed=refused)
         change.claims, change.overtaken = (LEADER,), overtaken
@@ -240,6 +251,8 @@ class Mailroom:
         detail = outcome.detail if state != "sent" else ""
 
         def stored(_: int | None) -> None:
+            self._reports.pop(after.message_id, None)
+            self.dead.pop(after.message_id, None)
             if state == "failed":
                 self.dead[after.message_id] = after
                 self._admit(failures)
@@ -250,7 +263,17 @@ class Mailroom:
         told = () if state == "failed" or (state == "held" and after.tries > 1) else letter.mails
         abroad = (mail for mail in told if self._hub.roster.is_elsewhere(mail.author))
         receipts = (Told(author=mail.author, receipt=self._receipt(mail, state, detail)) for mail in abroad)
-        self._hub.submit(Change(rows=(after, *failures, *receipts), then=stored, must=True))
+        change = Change(rows=(after, *failures, *receipts), then=stored, must=True, claims=(fate(after.message_id),))
+
+        def overtaken() -> None:
+            if after.state == "sent" or not self._reports[after.message_id]:
+                self._hub.submit(change)
+            else:
+                del self._reports[after.message_id]
+
+        change.overtaken = overtaken
+        self._reports[after.message_id] = False
+        self._hub.submit(change)
 
     def _failures_of(self, letter: Letter, detail: str) -> tuple[Failure, ...]:
         """What the authors are to be told of a letter that failed, stored together with that."""
@@ -294,12 +317,17 @@ class Mailroom:
         for letter in waiting:
             hurried = self.digest.hurry(letter, now)
             if not self._hub.cluster.leads:
-                self._hub.submit(Change(rows=(hurried,), must=True))
+                self._try_again(hurried)
         for letter in dead:
             revived = self.digest.revive(self.dead.pop(letter.message_id), now)
-            self._hub.submit(Change(rows=(revived,), must=True))
+            self._try_again(revived)
         self._post()
         return len(waiting) + len(dead)
+
+    def _try_again(self, letter: Letter) -> None:
+        """Have it stored, unless another server knows better by now."""
+        change = Change(rows=(letter,), must=True, claims=(fate(letter.message_id),), overtaken=lambda: None)
+        self._hub.submit(change)
 
     def drop(self, message_id: str, tell: Callable[[str], None] | None = None) -> Letter:
         """Give up a letter that is dead or waits for its next try, and return it. Raises Refused for any other.
@@ -323,7 +351,15 @@ class Mailroom:
             self._admit(failures)
             (tell or self._hub.tell)(f"mail to {address} is dropped")
 
-        self._hub.submit(Change(rows=(Gone(table="letter", key=message_id), *failures), then=stored, must=True))
+        def overtaken() -> None:
+            text = "was sent, dropped or tried again at another server at that moment"
+            (tell or self._hub.tell)(f"mail to {address} {text}; /mail shows it if it is still there")
+            if self._hub.cluster.leads:
+                self._drop_frozen()
+
+        change = Change(rows=(Gone(table="letter", key=message_id), *failures), then=stored, must=True)
+        change.claims, change.overtaken = (fate(message_id),), overtaken
+        self._hub.submit(change)
         self._post()
         return letter
 
@@ -351,7 +387,7 @@ class Mailroom:
                 case Failure():
                     self._admit([row])
                 case Gone(table="mail", key=int(seq)) if seq not in frozen:
-                    mail = self.digest.pick(seq)
+                    mail = self.digest.pick(seq) or self._pick_stray(seq)
                     if mail is not None:
                         self._drop_told(mail)
                 case Gone(table="letter", key=str(message_id)):
@@ -360,24 +396,33 @@ class Mailroom:
                     for owed in self._failures.values():
                         owed[:] = [one for one in owed if one.receipt.seq != seq]
 
+    def _pick_stray(self, seq: int) -> Mail | None:
+        mail = next((mail for mail in self._strays if mail.seq == seq), None)
+        if mail is not None:
+            self._strays.remove(mail)
+        return mail
+
     def _learn_letter(self, letter: Letter) -> None:
         asked = self._asked.get(letter.message_id)
         if letter.state == "waiting":
-            self.dead.pop(letter.message_id, None)
-            self.digest.learn(letter)
-            self._post()
+            if letter.message_id not in self._reports:  # which tells what happened since
+                self.dead.pop(letter.message_id, None)
+                self.digest.learn(letter)
+                self._post()
         else:
             self._settled(letter.message_id)
             if letter.state == "failed":
                 self.dead[letter.message_id] = letter
         if asked is not None and (letter.tries or letter.state != "waiting"):
             self._asked.pop(letter.message_id, None)
-            reply = f" [{letter.reply}]" if letter.reply else ""
+            reply = f" [{letter.reply}]" if letter.reply and letter.state != "sent" else ""
             doing = {"waiting": "will be tried again", "failed": "is given up", "sent": "is sent"}[letter.state]
             asked(f"mail to {letter.address} {doing}{reply}")
 
     def _settled(self, message_id: str) -> None:
         """A letter is neither waiting nor dead any more."""
+        if message_id in self._reports:
+            self._reports[message_id] = True
         self.dead.pop(message_id, None)
         letter = self.digest.letter(message_id)
         if letter is not None:

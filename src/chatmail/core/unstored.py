@@ -55,7 +55,9 @@ def judged_again(
 
     def instead(change: Change, session: Session | None) -> Change:
         return Change(
-            then=lambda _: overtaken(hub, change, session), failed=lambda why: refused(hub, change, session, why)
+            then=lambda _: overtaken(hub, change, session),
+            failed=lambda why: refused(hub, change, session, why),
+            must=change.must,
         )
 
     claimed = set(claims)
