@@ -32,12 +32,13 @@ class HungError(Exception):
 
 
 class Peer:
-    """One connection. ``frames`` are all that ever came, in order."""
+    """One connection. ``frames`` are all that ever came, in order; ``patience`` is how long each may take to come."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
         self.frames: list[Any] = []
+        self.patience = PATIENCE
         self._unread = 0
         self._decoder: Decoder[ServerFrame] = Decoder(ServerFrame)
 
@@ -71,7 +72,7 @@ class Peer:
 
     async def next(self) -> Any:
         """The next frame nobody asked for yet; raises HungError at the end of the stream."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             while self._unread == len(self.frames):
                 try:
                     data = await self.reader.read(1 << 16)

@@ -14,6 +14,8 @@ from tests.redisserver import RedisServer
 PATIENCE = 60.0
 """Nothing that must come takes longer than this, in seconds, unless it fails."""
 LEADS = "this server sends the mail of all from now on"
+GONE = "is gone"
+"""What a server says when it leads, and of another that has ended or is given up."""
 
 
 class Node:
@@ -31,11 +33,13 @@ class Node:
         self.port = int(self._reserved.getsockname()[1])
         self._process: Process | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._over = False
         self._change = asyncio.Condition()
 
     async def start(self) -> None:
         """Start it, and return once people can connect."""
         assert self._process is None, f"{self.name} runs"
+        self._over = False
         env = self._desk.environment(self.name, {"CHAT_PORT": str(self.port), "RATE": "off", **self.settings})
         self._process = await asyncio.create_subprocess_exec(
             SCRIPTS / "chatmail-server", cwd=self._desk.folder / self.name, env=env,
@@ -51,6 +55,9 @@ class Node:
             self.lines.append(line.decode().rstrip())
             async with self._change:
                 self._change.notify_all()
+        self._over = True
+        async with self._change:
+            self._change.notify_all()
 
     @property
     def pid(self) -> int:
@@ -64,14 +71,11 @@ class Node:
         def found() -> str | None:
             return next((line for line in self.lines[after:] if text in line), None)
 
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE), self._change:
-                await self._change.wait_for(found)
-        except TimeoutError:
-            shown = "\n".join(self.lines)
-            raise AssertionError(f"{self.name} does not say {text!r}, but:\n{shown}") from None
+                await self._change.wait_for(lambda: found() or self._over)
         line = found()
-        assert line is not None
+        assert line is not None, "\n".join([f"{self.name} does not say {text!r}, but:", *self.lines])
         return line
 
     async def type(self, line: str, answer: str) -> str:

@@ -42,8 +42,8 @@ OK, HANG, DROP = Special.OK, Special.HANG, Special.DROP
 TAKEN = "250 2.0.0 OK: queued"
 Answer = str | Special | asyncio.Event
 """A reply; or, for an event, the usual one, but not before it is set."""
-Command = Literal["CONNECT", "EHLO", "AUTH", "MAIL", "RCPT", "DATA"]
-"""Where an answer may be scripted; the one to DATA is the one after the final dot."""
+Command = Literal["CONNECT", "EHLO", "AUTH", "MAIL", "RCPT", "354", "DATA"]
+"""Where an answer may be scripted; the one to DATA is the one after the final dot, and 354 the one before the mail."""
 Moment = Literal["in part", "taken", "answered"]
 """Of one mail: some of its lines have come, and no more ever will; or all, and there will be no answer; or all, and the
 answer has just gone out."""
@@ -84,6 +84,7 @@ class MailServer:
         pipelining: whether it offers to take several commands at once (RFC 2920), as nearly all do.
         password: what AUTH takes, for any user; empty: no AUTH is asked for. It is offered in any case.
         port: where to listen; 0 takes any free one.
+        patience: seconds to wait for what must come.
     """
 
     def __init__(
@@ -93,11 +94,13 @@ class MailServer:
         pipelining: bool = True,
         password: str = "",
         port: int = 0,
+        patience: float = PATIENCE,
     ) -> None:
         self.security = security
         self.pipelining = pipelining
         self.password = password
         self.port = port
+        self.patience = patience
         self.connections = 0
         """How many were made so far."""
         self.mails: list[Received] = []
@@ -152,7 +155,7 @@ class MailServer:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Once this holds; it is asked again after whatever happens here."""
-        async with asyncio.timeout(PATIENCE), self._change:
+        async with asyncio.timeout(self.patience), self._change:
             await self._change.wait_for(condition)
 
     async def _changed(self) -> None:
@@ -284,6 +287,9 @@ class _Session(SMTP):
 
     async def push(self, status: str | bytes) -> None:
         reply = status.encode() if isinstance(status, str) else status
+        if reply.startswith(b"354"):
+            scripted = await self._mail._come(self, "354")
+            reply = reply if scripted is MISSING else scripted
         self._in_data = reply.startswith(b"354")
         await super().push(reply)
         if reply == TAKEN.encode():

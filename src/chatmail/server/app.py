@@ -229,7 +229,7 @@ def _store(settings: Settings, limits: Limits) -> Store:
         # It comes with a package of its own, and takes a start longer.
         from chatmail.server.stores.redis import RedisStore
     except ModuleNotFoundError as error:
-        if error.name != "redis":
+        if not f"{error.name}.".startswith("redis."):
             raise
         mistake = f"CHAT_DB is {place(settings.chat_db)}, and speaking to it takes a package that is not installed"
         raise SettingsError([f"{mistake} ({error}). Install it: pip install 'chatmail[redis]'"]) from None
