@@ -15,7 +15,8 @@ PATIENCE = 60.0
 """Nothing that must come takes longer than this, in seconds, unless it fails."""
 LEADS = "this server sends the mail of all from now on"
 GONE = "is gone"
-"""What a server says when it leads, and of another that has ended or is given up."""
+BACK = "this server is one of the others' again"
+"""What a server says when it leads; of another that has ended, or is given up; and when it was itself, but is back."""
 
 
 class Node:

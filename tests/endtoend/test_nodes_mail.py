@@ -9,7 +9,7 @@ import pytest
 
 from chatmail.core.wire import Dm, Receipt
 from tests.endtoend.conftest import Desk
-from tests.endtoend.nodes import GONE, LEADS, Node, nodes
+from tests.endtoend.nodes import BACK, GONE, LEADS, Node, nodes
 from tests.endtoend.test_crash import texts_of
 from tests.peer import Peer
 from tests.redisserver import RedisServer, needs_redis
@@ -126,6 +126,7 @@ async def test_a_server_that_wakes_up_in_the_middle_of_a_mail_does_not_send_it_a
         t.first.resume()
         if when == GONE:
             assert (await t.john.bye()).retry
+            await t.first.shows(BACK)
             t.john = await Peer.joined(t.first.port, "John")
         for name, author in (("John", t.john), ("Mary", t.mary)):
             await t.write(author, f"{name} waits")
