@@ -49,7 +49,10 @@ class Store(Protocol):
         ...
 
     async def beat(self) -> Mapping[str, int]:
-        """Show the other servers that this one lives; by name, how often each has, nothing where there are none."""
+        """Show the other servers that this one lives; by name, how often each has, nothing where there are none.
+
+        All that came before this sign of life is told before it returns: who leads still did when it was given.
+        """
         ...
 
     async def look_up(self, query: Question) -> Found:

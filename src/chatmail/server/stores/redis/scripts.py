@@ -207,10 +207,11 @@ BEAT = Script(
 {_COMMON}
 {_ALIVE}
 call('HINCRBY', NODES, node, 1)
-return call('HGETALL', NODES)
+return {{house[3], call('HGETALL', NODES)}}
 """
 )
-"""Counts a sign of life, and answers with those of all. Arguments: as the first four of a commit."""
+"""Counts a sign of life; the answer: the id of the last item, and the signs of all. Arguments: the first four of a
+commit."""
 
 TIDY = Script(
     f"""#!lua flags=allow-oom

@@ -86,6 +86,8 @@ class RedisStore:
         self._epoch = ""
         self._at: Id = (0, 0)
         """The id of the last item this server has taken in, or committed."""
+        self._moved = asyncio.Event()
+        """It is another one."""
         self._number = 0
         """Of its last batch."""
         self._committing = asyncio.Lock()
@@ -149,6 +151,7 @@ class RedisStore:
             self._learn_before(items)
             await self._again(lambda: self._catch_up(self._at, id_of(reply.before)), doubt=True)
             self._at = max(self._at, id_of(reply.after))
+            self._moved.set()
             return reply.outcomes(batch)
 
     async def _send(self, data: bytes, decided: Id, learned: set[str]) -> tuple[bytes, list[Item]]:
@@ -238,6 +241,7 @@ class RedisStore:
                 return at
             self._learn(*change_of(at[0], fields))
             self._at = at
+            self._moved.set()
         return None
 
     def _learn_before(self, items: list[Item]) -> None:
@@ -264,8 +268,19 @@ class RedisStore:
 
     async def beat(self) -> Mapping[str, int]:
         """See ``Store``."""
-        told = await self._run(self._asker, scripts.BEAT, self._at)
+        at, told = await self._run(self._asker, scripts.BEAT, self._at)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._know(id_of(at))
+        except TimeoutError:
+            raise Broken(f"what other servers say has not come for {PATIENCE:g} s; see how Redis is") from None
         return {name.decode(): int(beats) for name, beats in snapshot.pairs(told).items()}
+
+    async def _know(self, at: Id) -> None:
+        """Return once everything up to this id is known here, because somebody follows, or commits."""
+        while self._at < at:
+            self._moved.clear()
+            await self._moved.wait()
 
     async def look_up(self, query: Question) -> Found:
         """See ``Store``."""
