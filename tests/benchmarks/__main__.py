@@ -1,8 +1,8 @@
 """How much chatmail delivers, at what cost and how soon, beside others: ``python -m tests.benchmarks``.
 
-Eight works are measured: *crowd*, which is told of here, and those of modules of their names: *direct* messages among
-the talk, *idle* people, a *storm* of people who come, or come back, all at once, *slow* readers, *hours* of talk, and
-what the *postman* and the *start* take. ``--works`` chooses.
+Nine works are measured: *crowd*, which is told of here, and those of modules of their names: *direct* messages among
+the talk, *idle* people, a *storm* of people who come, or come back, all at once, *slow* readers, *hours* of talk, what
+the *postman* and the *start* take, and *nodes*, servers that share a Redis. ``--works`` chooses.
 
     one sender ──> server (one CPU) ──> 1, 100 or 1,000 readers (all in one process, on another CPU)
 
@@ -55,7 +55,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         epilog="chatmail: the server as it comes; in memory: with CHAT_DB=:memory:; naive: a plain loop of writes, "
         "which keeps nothing; saturated: a window of messages is always under way; paced: one sender, at a rate.",
     )
-    parser.add_argument("--quick", action="store_true", help="less of everything: two minutes, without --peers")
+    parser.add_argument("--quick", action="store_true", help="less of everything: three minutes, without --peers")
     parser.add_argument("--peers", action="store_true", help="measure other servers, too, as far as they are installed")
     parser.add_argument(
         "--works",
@@ -64,7 +64,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         help=f"what to measure: {', '.join(works.WORKS)} (all; with an option that only crowds have, these)",
     )
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help="how many rounds (5; quick 3, and 1 of other works than crowd)"
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="how many rounds (5; quick 3, and 1 of works but crowd and nodes)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome of every round to a file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how cost grows with the readers (SVG)")

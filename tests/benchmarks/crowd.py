@@ -6,7 +6,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.mouth import Mouth
@@ -42,9 +42,20 @@ class Crowd:
 
     Args:
         first: what connection 0 is called by, where there is another crowd.
+        others: the ports of more servers; connections take turns: the next one is at the next server.
     """
 
-    def __init__(self, port: int, wire: str, people: int, senders: int, door: int, *, first: int = 0) -> None:
+    def __init__(
+        self,
+        port: int,
+        wire: str,
+        people: int,
+        senders: int,
+        door: int,
+        *,
+        first: int = 0,
+        others: Sequence[int] = (),
+    ) -> None:
         self.wire = WIRES[wire]
         self.mouths: list[Mouth] = []
         self.number_of: dict[int, int] = {}
@@ -52,7 +63,7 @@ class Crowd:
         self.into: dict[int, Callable[[bytearray], int]] = {}
         """What receives from each connection."""
         self.first = first
-        self._port = port
+        self._ports = (port, *others)
         self.people = people
         self._senders = senders
         self._door = door
@@ -142,7 +153,7 @@ class Crowd:
         self.into[number] = (Acknowledging(connection) if self.wire.waits else connection).recv_into
         self.number_of[connection.fileno()] = number
         self._hellos[connection.fileno()] = hello
-        error = connection.connect_ex(("127.0.0.1", self._port))
+        error = connection.connect_ex(("127.0.0.1", self._ports[number % len(self._ports)]))
         if error not in (0, errno.EINPROGRESS):
             raise OSError(error, os.strerror(error))
         self._epoll.register(connection, select.EPOLLIN | select.EPOLLOUT)

@@ -25,6 +25,9 @@ KEEP = 128 * 1024 * 1024
 NUDGE_IN_PEACE = 0.05
 """A server that needs it is nudged when it has been silent for so long while not all talk, in seconds."""
 
+Arrival = tuple[int, int, bytes]
+"""When something came (in nanoseconds), to whom, and what."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -134,13 +137,20 @@ def saturate(crowd: Crowd, plan: Plan, last: int) -> Phase:
 
 
 def pace(crowd: Crowd, plan: Plan, last: int) -> Paced:
-    """One sender says something at a steady rate."""
+    """One sender says something at a steady rate; how long each delivery to the others takes."""
+    phase, arrivals = talk_at_a_rate(crowd, plan, last)
+    p50, p99, worst = percentiles(crowd.wire.frame, arrivals, range(1, plan.people))
+    return Paced(**asdict(phase), p50=p50, p99=p99, worst=worst)
+
+
+def talk_at_a_rate(crowd: Crowd, plan: Plan, last: int) -> tuple[Phase, list[Arrival]]:
+    """The same; what came, which is all that was to come."""
     crowd.be_patient(plan.patience + plan.paced)
     wire, mouth = crowd.wire, crowd.mouths[0]
     begun, messages = mouth.said, max(1, round(plan.paced * plan.rate))
     goal = messages * (plan.people - (not wire.echoes)) * wire.newlines + messages * bool(wire.reply)
     total = 0
-    arrivals: list[tuple[int, int, bytes]] = []
+    arrivals: list[Arrival] = []
 
     def missing() -> str:
         return f"{total} of {goal} lines have come"
@@ -167,13 +177,18 @@ def pace(crowd: Crowd, plan: Plan, last: int) -> Paced:
     for stream in {bytes(stream) for stream in streams[1 : plan.people]}:
         check(wire, stream, {0: numbers}, last)
     check(wire, streams[0], {0: numbers} if wire.echoes else {}, last)
-    found = sorted(latencies(wire.frame, arrivals, range(1, plan.people)))
+    return phase, arrivals
+
+
+def percentiles(frame: re.Pattern[bytes], arrivals: list[Arrival], readers: range) -> tuple[float, float, float]:
+    """How long a delivery to these took, in milliseconds: at half of them, at all but one in a hundred, at worst."""
+    found = sorted(latencies(frame, arrivals, readers))
     p50, p99 = (found[int(share * (len(found) - 1))] for share in (0.5, 0.99))
-    return Paced(**asdict(phase), p50=p50, p99=p99, worst=found[-1])
+    return p50, p99, found[-1]
 
 
-def latencies(frame: re.Pattern[bytes], arrivals: list[tuple[int, int, bytes]], readers: range) -> Iterator[float]:
-    """How long each delivery to these took, in milliseconds, of what came when (in nanoseconds), and to whom."""
+def latencies(frame: re.Pattern[bytes], arrivals: list[Arrival], readers: range) -> Iterator[float]:
+    """How long each delivery to these took, in milliseconds."""
     begun: dict[int, bytes] = {}
     for now, who, data in arrivals:
         if who not in readers:

@@ -8,7 +8,7 @@ from typing import cast
 from tests.benchmarks.section import Bench, Section
 
 CROWD = "crowd"
-WORKS = (CROWD, "direct", "idle", "storm", "slow", "hours", "postman", "start")
+WORKS = (CROWD, "direct", "idle", "storm", "slow", "hours", "postman", "start", "nodes")
 
 Measure = Callable[[Bench], Section]
 
