@@ -97,14 +97,14 @@ async def test_items_without_entry_go_after_ten_minutes(url: str, admin: "Redis"
 
 async def test_what_has_just_happened_is_told_though_the_entry_before_it_goes(url: str) -> None:
     """In a house where nobody speaks, all items come after an old entry."""
-    async with serving(url, url) as (one, other):
-        await one.commit(said("old"), rows(Motd(text="x")), rows(Motd(text="y")))
-        assert await one.store.tidy(MONTH + DAY) == 1
-        assert await one.store.commit([rows(Motd(text="z"))]) == [None]
-        async with serving(url) as (late,):
-            late.follow()
-            await one.commit(rows(Motd(text="now")))
-            await late.until(lambda: len(late.log) == 1)
+    async with serving(url) as (one,):
+        await one.commit(said("old"))
+        async with serving(url) as (other,):
+            await one.commit(rows(Motd(text="x")), rows(Motd(text="y")))
+            assert await one.store.tidy(MONTH + DAY) == 1
+            assert await one.store.commit([rows(Motd(text="z"))]) == [None]
+            other.follow()
+            await other.until(lambda: [found for _, _, found in other.log] == [(Motd(text=at),) for at in "xyz"])
 
 
 async def test_bans_and_letters_go_when_they_end(url: str) -> None:
