@@ -131,6 +131,11 @@ class RedisServer:
         """End it as by ``kill -9``."""
         await self._end(signal.SIGKILL)
 
+    def forget(self) -> None:
+        """Lose all that it wrote down; it does not run."""
+        assert self._process is None, "it runs"
+        shutil.rmtree(self.folder)
+
     def pause(self) -> None:
         """Let it do nothing at all; its connections stay, and what it is sent waits."""
         self._signal(signal.SIGSTOP)

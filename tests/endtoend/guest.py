@@ -88,6 +88,11 @@ class Guest:
         return [_entry(line) for line in self.lines.values()]
 
     @property
+    def epoch(self) -> str:
+        """Of the chat that they are in."""
+        return self._epoch
+
+    @property
     def is_in(self) -> bool:
         """Whether a server has welcomed them, and has not hung up."""
         return self._in
@@ -133,6 +138,21 @@ class Guest:
         except TimeoutError:
             state = f"{len(self.unconfirmed)} unconfirmed, {self.comings} comings, {self.errors[-3:]}, {self.byes}"
             raise AssertionError(f"{self.name} waited in vain for {what}: {state}") from None
+
+    async def confirmed(self, count: int = 0) -> None:
+        """Wait until so many more of their lines are confirmed; until all are, when it is 0."""
+        enough = len(self.said) - len(self.unconfirmed) + count
+        if count:
+            await self.until(lambda: len(self.said) - len(self.unconfirmed) >= enough, f"{count} more lines")
+        else:
+            await self.until(lambda: not self.unconfirmed, "all to be confirmed")
+
+    async def refused(self) -> Error:
+        """The first error they heard, once there is one; it is forgotten."""
+        await self.until(lambda: self.errors, "an error")
+        error = self.errors[0]
+        self.errors.clear()
+        return error
 
     def cut(self) -> None:
         """End the connection without a word; who stays comes back."""

@@ -115,7 +115,7 @@ async def test_a_mail_that_its_server_died_over_is_sent_by_another(desk: Desk) -
 @pytest.mark.parametrize("when", [LEADS, GONE], ids=["overtaken", "given up"])
 async def test_a_server_that_wakes_up_in_the_middle_of_a_mail_does_not_send_it_again(desk: Desk, when: str) -> None:
     """Another one has taken over; that the mail server now says to go ahead is not meant for the first any more."""
-    async with team(desk) as t:
+    async with team(desk, window=2) as t:
         t.mail.answer("354", go_ahead := asyncio.Event())
         await t.write(t.john, "lunch?")
         await t.mail.reached("354")
