@@ -127,7 +127,7 @@ class Line:
         connection = self._connection
         try:
             if connection.is_connected:
-                if not await connection.can_read():
+                if not (_was_reset(connection) or await connection.can_read()):
                     return
                 await connection.disconnect(nowait=True)  # it was ended from the other side
             async with asyncio.timeout(PATIENCE):
@@ -174,6 +174,12 @@ class Line:
 def masked(url: str) -> str:
     """An address without what is secret in it."""
     return re.sub(r"//.*@", "//***@", url).partition("?")[0]
+
+
+def _was_reset(connection: AbstractConnection) -> bool:
+    """Whether the other side broke it off; the library sees only the ends that are in good order."""
+    writer = connection._writer
+    return writer is None or writer.is_closing()
 
 
 def _words(error: RedisError) -> str:
