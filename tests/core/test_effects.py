@@ -3,7 +3,7 @@
 from msgspec import UNSET
 
 from chatmail.core.limits import Limits
-from chatmail.core.wire import Ack, Away, Bye, Code, Direct, Dm, Error, Message, People, Say, Welcome, Who
+from chatmail.core.wire import Away, Bye, Code, Direct, Dm, Error, Message, People, Say, Welcome, Who
 from tests.core.house import Peer, joining
 from tests.core.houses import Server, Street, at_once
 
@@ -43,16 +43,6 @@ class TestWhatIsSaid:
         mary.ask(Dm(to="John", text="a secret"))
         assert john.all(Direct)[0].text == "a secret"
         assert ada.frames() == []
-
-    def test_again_under_the_same_id_at_another_server_is_said_once(self) -> None:
-        one, two, mary, john = couple()
-        mary.ask(Say(text="hello", id="1"))
-        mary.cut()
-        again = two.peer()
-        again.join("Mary", token=mary.token)
-        again.frames()
-        assert again.ask(Say(text="hello", id="1")) == [Ack(id="1", seq=3)]
-        assert len(john.all(Message)) == 1
 
     def test_by_somebody_who_is_forgotten_at_the_same_moment_is_read_all_the_same(self) -> None:
         one, two, mary, john = couple()

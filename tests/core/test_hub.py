@@ -95,6 +95,14 @@ class TestCommitted:
         house.flush()
         assert mary.frames() == [Pong()]
 
+    def test_the_server_may_wait_for_company_as_long_as_somebody_asks_for_something(self) -> None:
+        house, _, john = pair()
+        assert not house.hub.is_asked()
+        john.send(Say(text="one"))
+        assert house.hub.is_asked()
+        house.commit()
+        assert not house.hub.is_asked()
+
 
 class TestRefused:
     """The store surely has nothing: whoever asked is told, and everything goes on afterwards."""

@@ -901,6 +901,111 @@ class TestAnotherLeader:
         assert two.deliver() == []
         assert two.operator.letters() == ([], [])
 
+    def test_a_letter_in_hands_that_failed_at_the_moment_another_one_sent_it_is_sent(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        change_leader(one, two)
+        one.settle()
+        john.frames()
+        assert two.compose() == letter
+        two.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), two.now)
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.FAILED), one.now)
+        at_once(one, two)
+        two.commit()
+        one.settle()
+        assert [receipt.mail for receipt in john.all(Receipt)] == ["sent"]
+        assert one.operator.letters() == two.operator.letters() == ([], [])
+        assert [kept.state for kept in one.store.snapshot().letters] == ["sent"]
+
+    def test_a_letter_in_hands_that_was_sent_at_the_moment_another_one_failed_is_sent(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        change_leader(one, two)
+        one.settle()
+        assert two.compose() == letter
+        two.hub.mailroom.outcome(letter, Outcome(fate=Fate.FAILED), two.now)
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), one.now)
+        at_once(one, two)
+        two.commit()
+        one.settle()
+        assert one.operator.letters() == two.operator.letters() == ([], [])
+        assert [kept.state for kept in one.store.snapshot().letters] == ["sent"]
+
+    def test_what_is_laid_down_goes_to_the_one_that_leads_by_then(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        change_leader(one, two)
+        one.settle()
+        one.hub.mailroom.lay_down(letter)
+        assert one.deliver() == []
+        assert two.deliver() == [letter]
+
+    def test_what_is_laid_down_after_another_one_sent_it_is_left_at_that(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        change_leader(one, two)
+        assert two.deliver() == [letter]
+        one.settle()
+        one.hub.mailroom.lay_down(letter)
+        assert one.deliver() == two.deliver() == []
+
+    def test_what_two_drop_at_once_is_told_as_off_once(self) -> None:
+        """The one that led has just dropped it when it hears that another one leads, which does the same."""
+        one, two, mary, john = couple()
+        dm(john)
+        one.deliver()
+        for text in ("two", "three"):
+            dm(john, text, text)
+        mary.ask(Notify(when="never"))
+        john.frames()
+        change_leader(one, two)
+        one.street.now += WINDOW
+        for server in (one, two):
+            server.tick(WINDOW)
+            assert server.compose() is None
+        at_once(one, two)
+        one.settle()
+        assert [(receipt.id, receipt.mail) for receipt in john.all(Receipt)] == [("two", "off"), ("three", "off")]
+
+    def test_each_server_knows_which_of_many_was_dropped(self) -> None:
+        one, two, mary, john = couple(Limits(silence=1_000.0))
+        ada = two.join("Ada")
+        for reader in ("Mary", "Ada"):
+            john.ask(Dm(to=reader, text="hello"))
+        one.deliver()
+        for reader in ("Ada", "Mary", "Mary"):
+            john.ask(Dm(to=reader, text=f"to {reader}", id=f"{two.hub.journal.last}"))
+        mary.ask(Notify(when="away"), Ping(seq=one.hub.journal.last - 1))
+        ada.frames()
+        john.frames()
+        one.wait(WINDOW)
+        assert texts(one.deliver()) == ["to Ada"]
+        one.settle()
+        assert [(receipt.to, receipt.mail) for receipt in john.all(Receipt)] == [("Ada", "sent"), ("Mary", "off")]
+        assert [(address, count) for address, count, _ in two.operator.gathering()] == [("mary@example.org", 1)]
+
+    def test_nor_does_it_matter_who_else_reads_that_mailbox(self) -> None:
+        one, two, mary, john = couple(Limits(silence=1_000.0))
+        ada = one.join("Ada", "mary@example.org")
+        mary.ask(Notify(when="away"))
+        for reader in ("Mary", "Ada"):
+            john.ask(Dm(to=reader, text="hello", id=reader))
+        ada.ask(Notify(when="never"))
+        john.frames()
+        one.wait(WINDOW)
+        assert one.deliver() == []
+        one.settle()
+        assert [(receipt.to, receipt.mail) for receipt in john.all(Receipt)] == [("Ada", "off")]
+        assert [(address, count) for address, count, _ in two.operator.gathering()] == [("mary@example.org", 1)]
+
 
 class TestTheOperatorAtAServerThatDoesNotLead:
     def test_has_a_letter_tried_again_now_and_hears_how_it_went(self) -> None:
@@ -1000,6 +1105,64 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         assert one.deliver() == two.deliver() == []
         assert two.told == ["mail to mary@example.org is sent"]
         assert {kept.state for kept in one.store.snapshot().letters} == {"sent"}
+
+    def test_not_even_when_the_store_took_nothing_in_between(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver(Fate.LATER, "the mail server is busy")
+        two.operator.retry(two.now)
+        two.take()
+        one.wait(30)
+        assert len(one.deliver()) == 1
+        two.learn()
+        for _ in range(3):
+            two.take()
+            two.refuse()
+        two.settle()
+        one.wait(1_000)
+        assert one.deliver() == two.deliver() == []
+
+    def test_a_letter_that_is_to_be_tried_again_at_the_moment_it_is_sent_is_sent_once(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        two.told.clear()
+        two.operator.retry(two.now)
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), one.now)
+        at_once(one, two)
+        two.commit()
+        one.settle()
+        assert one.deliver() == two.deliver() == []
+        assert two.told == ["mail to mary@example.org is sent"]
+        assert one.operator.letters() == two.operator.letters() == ([], [])
+
+    def test_a_letter_for_who_is_forgotten_at_the_moment_it_is_tried_again_is_dropped(self) -> None:
+        one, two, mary, john = couple()
+        dm(john)
+        one.deliver(Fate.LATER, "the mail server is busy")
+        two.operator.retry(two.now)
+        one.operator.forget("Mary", one.now)
+        one.commit()
+        at_once(one, two)
+        two.commit()
+        one.settle()
+        assert one.deliver() == two.deliver() == []
+        assert one.operator.letters() == two.operator.letters() == ([], [])
+
+    def test_hears_that_a_letter_is_not_dropped_which_was_sent_at_that_moment(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        letter = one.compose()
+        assert letter is not None
+        john.frames()
+        two.told.clear()
+        two.operator.drop(letter.message_id, two.now)
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), one.now)
+        at_once(one, two)
+        one.settle()
+        (told,) = two.told
+        assert told.startswith("mail to mary@example.org was sent, dropped or tried again at another server")
 
     def test_a_letter_that_is_sent_at_the_moment_it_is_dropped_has_not_failed(self) -> None:
         one, two, _, john = couple()

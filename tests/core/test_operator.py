@@ -25,6 +25,7 @@ from chatmail.core.wire import (
     stamp,
 )
 from tests.core.house import House, Peer, joining
+from tests.core.houses import Server, Street, at_once
 
 HOST = "192.0.2.1"
 
@@ -569,3 +570,107 @@ class TestNumbers:
         assert house.operator.here() == {"Mary": Standing(now, "lunch"), "John": Standing(None, None)}
         house.operator.kick("Mary", "", house.now)
         assert [one.name for one in house.operator.who(house.now)] == ["John"]
+
+
+class TestSeveralServers:
+    def pair(self) -> tuple[Server, Server, Peer, Peer]:
+        """Mary at one server, John at another one, with nothing unread."""
+        one, two = Street().open(2)
+        mary, john = one.join("Mary"), two.join("John", host=HOST)
+        mary.frames()
+        for server in (one, two):
+            server.told.clear()
+        return one, two, mary, john
+
+    def test_a_notice_is_for_all_of_them(self) -> None:
+        one, _, mary, john = self.pair()
+        one.operator.broadcast("coffee!", one.now)
+        one.settle()
+        assert mary.frames() == john.frames() == [Notice(seq=3, time=stamp(one.now), text="coffee!")]
+        assert one.told == ["broadcast to 2 people"]
+
+    def test_a_kick_reaches_somebody_at_another_server(self) -> None:
+        one, two, mary, john = self.pair()
+        one.operator.kick("John", "spam", one.now)
+        one.settle()
+        assert john.all(Bye) == [Bye(reason="kicked: spam", retry=False)]
+        assert mary.only(Left).reason == "kicked: spam"
+        assert one.told == two.told == ["John left: kicked: spam"]
+
+    def test_of_two_kicks_at_once_one_is_told(self) -> None:
+        one, two, mary, john = self.pair()
+        for server in (one, two):
+            server.operator.kick("John", "", server.now)
+        at_once(one, two)
+        one.settle()
+        assert len(john.all(Bye)) == len(mary.all(Left)) == 1
+
+    def test_who_comes_in_elsewhere_at_the_moment_of_a_kick_must_go_there_too(self) -> None:
+        one, two, mary, john = self.pair()
+        again = one.peer()
+        again.send(joining("John", token=john.token))
+        two.operator.kick("John", "", two.now)
+        at_once(one, two)
+        one.settle()
+        assert [type(frame) for frame in again.frames()] == [Welcome, Left, Bye]
+        assert john.only(Bye).reason == "kicked"
+        assert mary.only(Left).name == "John"
+        assert one.names_here() == two.names_here() == ["Mary"]
+
+    def test_whoever_is_asked_where_somebody_is_knows(self) -> None:
+        one, _, _, john = self.pair()
+        assert [(profile.name, profile.host) for profile in one.operator.who(one.now)] == [
+            ("Mary", "127.0.0.1"),
+            ("John", "192.0.2.1 at server-2"),
+        ]
+        assert one.operator.whois("John", one.now).idle == 0
+
+    def test_the_audit_says_at_which_server_it_was(self) -> None:
+        one, two, _, _ = self.pair()
+        one.operator.kick("John", "", one.now)
+        two.operator.motd("welcome!", two.now)
+        one.settle()
+        found: list[Found] = []
+        two.operator.audit(2, found.append, two.told.append)
+        two.settle()
+        assert [act.text for act in found[0].acts] == [
+            "kicked John (at server-1)",
+            "message of the day: welcome! (at server-2)",
+        ]
+
+    def test_where_the_server_starts_anew_the_operator_waits_for_nothing_of_before(self) -> None:
+        one, two, _, _ = self.pair()
+        answered: list[bool] = []
+        one.operator.answered = lambda: answered.append(True)
+        one.is_cut = True
+        one.operator.motd("welcome!", one.now)
+        one.take()
+        while "server-1" in one.street.beats:
+            two.wait(2)
+        assert answered == []
+        one.is_cut = False
+        one.settle()
+        assert answered == [True]
+        assert one.operator.owed == 0
+        assert one.operator.current_motd() == ""
+        one.operator.motd("welcome!", one.now)
+        one.settle()
+        assert two.operator.current_motd() == "welcome!"
+
+    def test_an_operator_who_asked_for_nothing_is_told_nothing_of_that(self) -> None:
+        one, two, _, _ = self.pair()
+        answered: list[bool] = []
+        one.operator.answered = lambda: answered.append(True)
+        one.is_cut = True
+        while "server-1" in one.street.beats:
+            two.wait(2)
+        one.is_cut = False
+        one.street.beat()
+        assert one.node == "server-3"
+        assert answered == []
+
+    def test_the_figures_count_what_was_told_and_said_everywhere(self) -> None:
+        one, two, mary, john = self.pair()
+        john.ask(Say(text="hello"))
+        assert one.operator.messages() == two.operator.messages() == 1
+        assert one.operator.figures().people == two.operator.figures().people == 2

@@ -81,8 +81,7 @@ class Cluster:
         """The store has it who leads from now on."""
         self.leader = leader
         self._hub.mailroom.lead()
-        if not self.is_alone:
-            self._hub.tell(f"{'this server' if self.leads else leader} sends the mail of all from now on")
+        self._hub.tell(f"{'this server' if self.leads else leader} sends the mail of all from now on")
         if self.leads:
             self._hub.roster.expect_all(self.nodes, now)
 

@@ -231,8 +231,8 @@ class Digest:
     def thaw(self, draft: Draft, now: float) -> None:
         """The store would not have the letter: its mails wait again, for a window or until the next one comes."""
         box = self._box(draft.address)
-        if isinstance(box.taken, Draft):
-            box.waiting.extendleft(reversed(box.taken.mails))  # all of the draft, unless another server was faster
+        mails = () if box.taken is None else box.taken.mails  # all of the draft, unless another server was faster
+        box.waiting.extendleft(reversed(mails))
         box.taken = None
         self._wake(box, draft.address, now + max(1.0, self._window))
 
