@@ -563,6 +563,19 @@ class TestSeveralServers:
         assert isinstance(again.frames()[0], Welcome)
         assert comings(mary.frames()) == ["Left John", "Joined John"]
 
+    def test_who_comes_in_here_and_there_while_their_goodbye_is_with_the_store_was_never_away(self) -> None:
+        one, two, mary, john = couple()
+        again, third = one.peer(), two.peer()
+        john.send(Leave())
+        two.take()
+        again.send(joining("John", token=john.token))
+        one.commit()
+        two.learn()
+        third.send(joining("John", token=john.token))
+        one.settle()
+        assert isinstance(third.frames()[0], Welcome)
+        assert comings(mary.frames()) == []
+
     def test_an_end_of_grace_that_crosses_a_coming_back_elsewhere_is_none(self) -> None:
         one, two, mary, john = couple()
         john.cut()

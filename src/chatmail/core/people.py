@@ -218,6 +218,8 @@ class Roster:
         presence.node = arrival.node
         presence.host = arrival.host
         presence.elsewhere = arrival.node != self._hub.cluster.node
+        if presence.elsewhere:
+            presence.leaving = False  # should a left of theirs be with the store, it is overtaken
         presence.heard = now
         return presence
 
