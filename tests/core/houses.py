@@ -166,7 +166,7 @@ class Server(House):
         self.node = snapshot.node
         self.position = self._decided = len(self.street.log)
         """So much of the log it knows; so much it knew when the batch that is on its way was decided on."""
-        self._written: list[Stored] | None = None
+        self.written: list[Stored] | None = None
         """What became of that batch, before the server has heard of it."""
         self._upto = 0
 
@@ -177,11 +177,11 @@ class Server(House):
 
     def write(self) -> list[Stored]:
         """The store has the batch, and this server does not know it yet. Raises Outdated."""
-        if self._written is None:
+        if self.written is None:
             batch = self.take()
             self._upto = len(self.street.log)
-            self._written = self.street.commit(self.node, batch, self._decided)
-        return self._written
+            self.written = self.street.commit(self.node, batch, self._decided)
+        return self.written
 
     def commit(self) -> list[Stored]:
         """The store has the batch, and what others committed before is learned; or else the server starts anew."""
@@ -192,7 +192,7 @@ class Server(House):
             return []
         self.learn(self._upto)
         own = sum(by == self.node for by, _, _ in self.street.log[self.position :])
-        self._written = None
+        self.written = None
         self.hub.committed(self._taken(), results, self.now)
         self.position += own
         self.flush()
@@ -209,7 +209,7 @@ class Server(House):
 
     def rest(self) -> None:
         """There is nothing to commit."""
-        self._batch = None
+        self._batch = self.written = None
 
     def settle(self) -> None:
         """Everything is stored, and known everywhere."""
