@@ -37,7 +37,7 @@ places = st.integers(0, 99)
 """One of those that there are when it comes to it."""
 rarely = st.integers(0, 3).map(lambda dice: dice == 3)
 whens: st.SearchStrategy[When] = st.sampled_from(["always", "away", "never"])
-fates = st.sampled_from([Fate.SENT, Fate.SENT, Fate.LATER, Fate.FAILED])
+fates = st.sampled_from([Fate.SENT, Fate.LATER, Fate.FAILED])
 
 
 class Person:
@@ -114,15 +114,32 @@ class Servers(RuleBasedStateMachine):
         peer.send(joining(person.name, person.email, token=token, resume=at))
         person.peers.append(peer)
 
-    @rule(at=places, to=st.none() | names, at_once=rarely)
-    def say(self, at: int, to: str | None, at_once: bool) -> None:
+    @rule(at=places)
+    def all_in(self, at: int) -> None:
+        """Whoever is nowhere comes in."""
+        inside = {person.name for person, _ in self._inside()}
+        for name in NAMES:
+            if name not in inside:
+                self._join(self.people[name], self._server(at), with_token=True)
+        self.settle()
+
+    @rule(at=places, at_once=rarely)
+    def say(self, at: int, at_once: bool) -> None:
         for person, peer in self._one(self._inside(), at):
-            self.ids += 1
-            id = f"{self.ids}"
-            line = Say(text=f"text {id}", id=id) if to is None else Dm(to=to, text=f"secret {id}", id=id)
-            person.sent.append(line)
-            peer.send(line)
+            self._say(person, peer, Say(text=f"text {self.ids}", id=f"{self.ids}"))
             self._commit(peer.house, at_once)
+
+    @rule(at=places, to=names, count=st.integers(1, 3), at_once=rarely)
+    def dm(self, at: int, to: str, count: int, at_once: bool) -> None:
+        for person, peer in self._one(self._inside(), at):
+            for _ in range(count):
+                self._say(person, peer, Dm(to=to, text=f"secret {self.ids}", id=f"{self.ids}"))
+            self._commit(peer.house, at_once)
+
+    def _say(self, person: Person, peer: Peer, line: Say | Dm) -> None:
+        self.ids += 1
+        person.sent.append(line)
+        peer.send(line)
 
     @rule(at=places, which=places)
     def say_again(self, at: int, which: int) -> None:
@@ -187,6 +204,19 @@ class Servers(RuleBasedStateMachine):
             self.jobs.append(Job(server, job))
             event(f"took a {type(job).__name__}")
 
+    @rule(at=places, to=names, fate=fates)
+    def errand(self, at: int, to: str, fate: Fate) -> None:
+        """Somebody writes, and it is mailed at once, as far as may be."""
+        self.dm(at, to, 1, at_once=False)
+        self.settle()
+        for server in self._one([server for server in self.street.houses if server.hub.cluster.leads], at):
+            place = self.street.houses.index(server)
+            self.take_mail(place)
+            self.freeze(-1)
+            if not server.is_cut:
+                server.commit()
+            self.deliver(-1, fate, lay_down=False)
+
     @rule(at=places)
     def freeze(self, at: int) -> None:
         drafts = [job for job in self._current() if job.draft and job.letter is None]
@@ -248,6 +278,14 @@ class Servers(RuleBasedStateMachine):
     @rule(at=places, hears=st.booleans())
     def isolate(self, at: int, hears: bool) -> None:
         self._server(at).is_cut = not hears
+
+    @rule(at=places, beats=st.integers(1, 8))
+    def stand_still(self, at: int, beats: int) -> None:
+        """A server hears and says nothing for so long, and is back."""
+        server = self._server(at)
+        server.is_cut = True
+        self.time(beats)
+        server.is_cut = False
 
     @rule(at=places, really=rarely, replace=st.booleans())
     def die(self, at: int, really: bool, replace: bool) -> None:
