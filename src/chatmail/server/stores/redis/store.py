@@ -239,7 +239,10 @@ class RedisStore:
                 continue
             if fields[1] == node:
                 return at
-            self._learn(*change_of(at[0], fields))
+            change, number = change_of(at[0], fields)
+            if Gone(table="node", key=self._node) in change.rows:  # its people are told that, and not what follows
+                raise Outdated(_OUTDATED["node"])
+            self._learn(change, number)
             self._at = at
             self._moved.set()
         return None
