@@ -39,6 +39,8 @@ PATIENCE = 60.0
 """Nothing that must come takes longer than this, in seconds, unless it fails."""
 IN_FLIGHT = 100
 """So many lines somebody says before the first of them is confirmed."""
+JOINING = 20.0
+"""So long somebody waits for a welcome, in seconds, as the client does."""
 BREATH = 0.1
 """So long somebody waits, in seconds, before they try again what a server could not do."""
 
@@ -51,7 +53,7 @@ class Guest:
     Args:
         name: what they are called.
         ports: of the servers, in the order in which they try them.
-        patience: seconds after which they leave a server that owes them an answer, and try the next.
+        patience: seconds after which they leave a server that owes them an answer to a ping, and try the next.
         may_forget: whether all that was said may be lost; then they begin anew, as if nothing had been confirmed.
     """
 
@@ -73,6 +75,7 @@ class Guest:
         self._ports = deque(ports)
         self._patience = patience
         self._may_forget = may_forget
+        self._count = 0
         self._token = ""
         self._epoch = ""
         self._last = 0
@@ -110,19 +113,20 @@ class Guest:
 
     def say(self, text: str) -> str:
         """Say something, now or as soon as there is a server; its id."""
-        id = f"{self.name}-{len(self.said)}"
+        self._count += 1
+        id = f"{self.name}-{self._count}"
         self.said.append(id)
         self.unconfirmed[id] = Say(text=text, id=id)
         self._send(self.unconfirmed[id])
         return id
 
-    async def talk(self, pace: float, until: Callable[[], bool]) -> None:
+    async def talk(self, pace: float, until: Callable[[], object]) -> None:
         """Say something every ``pace`` seconds, until this holds."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while not until():
             if len(self.unconfirmed) < IN_FLIGHT:
-                self.say(f"{self.name} says line {len(self.said)}")
+                self.say(f"{self.name} says line {self._count}")
             due = max(due + pace, loop.time())
             await asyncio.sleep(due - loop.time())
 
@@ -173,7 +177,7 @@ class Guest:
         try:
             while True:
                 try:
-                    async with asyncio.timeout(self._patience):
+                    async with asyncio.timeout(JOINING):
                         await self._come()
                     await self._listen()
                 except (OSError, HungError, TimeoutError):  # TimeoutError, and all a connection can do, are OSErrors
