@@ -617,6 +617,18 @@ class TestSeveralServers:
         assert mary.only(Left).name == "John"
         assert one.names_here() == two.names_here() == ["Mary"]
 
+    def test_who_comes_in_elsewhere_at_the_moment_they_are_forgotten_is_forgotten(self) -> None:
+        one, two, mary, john = self.pair()
+        again = one.peer()
+        again.send(joining("John", token=john.token))
+        two.operator.forget("John", two.now)
+        at_once(one, two)
+        one.settle()
+        assert again.all(Bye) == [Bye(reason="forgotten by the operator", retry=False)]
+        assert mary.only(Left).name == "John"
+        assert "John is forgotten" in two.told
+        assert one.operator.names() == two.operator.names() == ["Mary"]
+
     def test_whoever_is_asked_where_somebody_is_knows(self) -> None:
         one, _, _, john = self.pair()
         assert [(profile.name, profile.host) for profile in one.operator.who(one.now)] == [

@@ -5,6 +5,7 @@ store a moment; so is what the store would not take.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from msgspec import Struct
 
@@ -199,7 +200,9 @@ class Operator:
             hub.roster.expel(presence, FORGOTTEN, now)
         gone = Gone(table="account", key=account.id)
         act = f"forgot {account.name} <{account.email}>"
-        self._do(now, act, f"{account.name} is forgotten", rows=(gone,), claims=(whereabouts(account.id),))
+        claims = (whereabouts(account.id),)
+        done = f"{account.name} is forgotten"
+        self._do(now, act, done, rows=(gone,), claims=claims, overtaken=lambda: self.forget(account.name, now))
 
     def motd(self, text: str, now: float) -> None:
         """Set the message of the day; an empty text is none."""
@@ -314,6 +317,7 @@ class Operator:
         entry: Entry | None = None,
         rows: tuple[Row, ...] = (),
         claims: tuple[str, ...] = (),
+        overtaken: Callable[[], None] | None = None,
     ) -> None:
         """Have something done together with its line in the audit, and tell when it is, or that it is not."""
 
@@ -326,7 +330,16 @@ class Operator:
             self._settle()
 
         self.owed += 1
+
+        def once_more(again: Callable[[], None]) -> None:
+            try:
+                again()
+            except Refused as refused:
+                self._tell(f"not done: {refused.text}")
+            self._settle()
+
         change = Change(entry=entry, rows=(*rows, self._act(now, act)), then=stored, failed=refused, claims=claims)
+        change.overtaken = overtaken and partial(once_more, overtaken)
         self._hub.submit(change)
 
     def _act(self, now: float, act: str) -> Act:
