@@ -300,7 +300,7 @@ async def test_without_the_package_it_takes_a_server_says_what_to_install(desk: 
     program = "import sys\nsys.modules['redis'] = None\nfrom chatmail.server.app import main\nmain()"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program), env=desk.environment("node", {"CHAT_DB": "redis://:s3cret@127.0.0.1:1/0"}),
-        cwd=desk.folder / "node", stdout=PIPE, stderr=PIPE,
+        cwd=desk.folder / "node", stdin=PIPE, stdout=PIPE, stderr=PIPE,
     )  # fmt: skip
     status, out, err = await ends(process)
     assert (status, out) == (2, b"")
