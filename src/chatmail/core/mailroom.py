@@ -375,6 +375,7 @@ class Mailroom:
 
     def learn(self, change: Change, number: int | None, now: float) -> None:
         """Another server has this in the store: what it does to mail."""
+        self.directs += change.entry is not None and change.entry.kind == "direct"
         frozen = {mail.seq for row in change.rows if isinstance(row, Letter) for mail in row.mails}
         for row in change.rows:
             match row:
@@ -411,6 +412,7 @@ class Mailroom:
                 self._post()
         else:
             self._settled(letter.message_id)
+            self.sent += letter.state == "sent"
             if letter.state == "failed":
                 self.dead[letter.message_id] = letter
         if asked is not None and (letter.tries or letter.state != "waiting"):

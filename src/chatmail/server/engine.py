@@ -47,8 +47,7 @@ class Engine:
         self.over = asyncio.Event()
         """What is known here holds no longer, and ``outdated`` tells why: a new hub is needed."""
         self.outdated = ""
-        self._troubles: set[str] = set()
-        """What the store can't do at present: commit, beat."""
+        self._refusing = False
         self._hold: asyncio.TimerHandle | None = None
         """While what was said is held back: until when at the latest."""
         self._beaten = float("-inf")
@@ -108,16 +107,16 @@ class Engine:
             try:
                 results = await self._settled(hub, changes)
             except StoreError as error:
-                self._trouble("commit", str(error))
-                hub.refused(batch, str(error))
+                self._trouble(str(error))
+                hub.refused(batch, error.people)
                 self._flush_now(hub)
                 await asyncio.sleep(PAUSE)
             else:
                 stored = zip(changes, results, strict=True)
-                if "commit" in self._troubles and any(
+                if self._refusing and any(
                     (change.entry or change.rows) and not isinstance(result, Earlier) for change, result in stored
                 ):
-                    self._trouble("commit", "")
+                    self._trouble("")
                 hub.committed(batch, results, self._clock())
                 await self._hand_out(hub)
 
@@ -134,8 +133,8 @@ class Engine:
 
     def _lose_patience(self, hub: Hub) -> None:
         """A batch is under way for too long: what was said since is refused, now and until that is answered."""
-        why = "the store does not answer"
-        self._trouble("commit", why)
+        why = "what keeps the chat does not answer"
+        self._trouble(why)
         hub.refused(hub.take(), f"{why}; try again later")
         self._waiting = asyncio.get_running_loop().call_later(PAUSE, self._lose_patience, hub)
 
@@ -157,9 +156,9 @@ class Engine:
             try:
                 beats = await self._store.beat()
             except StoreError as error:
-                self._trouble("beat", str(error))
+                self._trouble(str(error))
             else:
-                self._trouble("beat", "")
+                self._trouble("")  # a sign of life is stored like all else
                 self._beaten = now
                 hub.cluster.hear(beats, now)
             await asyncio.sleep(BEAT)
@@ -193,16 +192,13 @@ class Engine:
         hub.flush()
         self._took = perf_counter() - start
 
-    def _trouble(self, doing: str, why: str) -> None:
-        """Tell the operator when the store begins to fail, and when it works again; never twice."""
-        if why:
-            if not self._troubles:
-                _log.error("nothing can be stored, so nothing is said: %s", why)
-            self._troubles.add(doing)
-        elif doing in self._troubles:
-            self._troubles.remove(doing)
-            if not self._troubles:
-                _log.info("what is said can be stored again")
+    def _trouble(self, why: str) -> None:
+        """Tell the operator when storing begins to fail, and when it works again; never twice."""
+        if why and not self._refusing:
+            _log.error("nothing can be stored, so nothing is said: %s", why)
+        elif self._refusing and not why:
+            _log.info("what is said can be stored again")
+        self._refusing = bool(why)
 
     async def _tidy(self, hub: Hub) -> None:
         while True:
@@ -228,7 +224,7 @@ class Engine:
             found = await self._store.look_up(lookup.query)
         except StoreError as error:
             _log.warning("what was said can't be read: %s", error)
-            lookup.failed(str(error))
+            lookup.failed(error.people)
         else:
             lookup.then(found)
         hub.flush()

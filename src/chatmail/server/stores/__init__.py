@@ -16,7 +16,15 @@ Learn = Callable[[Change, int | None], None]
 
 
 class StoreError(Exception):
-    """The store cannot do it, and the text tells people why (a full disk, say); of a batch surely nothing is stored."""
+    """The store cannot do it; of a batch surely nothing is stored.
+
+    The text tells the operator why (a full disk, say), and ``people`` whoever asked: the same, unless that is not for
+    them to know.
+    """
+
+    def __init__(self, text: str, people: str = "") -> None:
+        super().__init__(text)
+        self.people = people or text
 
 
 class Outdated(Exception):  # noqa: N818 - a state, not a fault

@@ -234,12 +234,26 @@ async def test_a_store_that_is_refused_can_not_be_opened_and_says_why(
     await store.close()
 
 
-async def test_where_there_is_no_memory_left_servers_still_live_and_tidy(url: str, admin: "Redis") -> None:
+async def test_where_there_is_no_memory_left_nobody_shows_that_it_lives_but_all_may_tidy(
+    url: str, admin: "Redis"
+) -> None:
+    """So nobody gives up another one, and a beat means that what is said can be stored."""
     async with serving(url) as (server,):
         await server.commit(said("a"))
         with full(admin):
-            assert await server.store.beat() == {server.node: 1}
+            with pytest.raises(StoreError, match="no memory left"):
+                await server.store.beat()
             assert await server.store.tidy(NOON + 31 * 86_400) == 1
+        assert await server.store.beat() == {server.node: 1}
+
+
+async def test_people_are_not_told_where_redis_is(url: str, running_redis: RedisServer) -> None:
+    async with serving(url) as (server,):
+        running_redis.stop()
+        with pytest.raises(StoreError) as caught:
+            await server.commit(said("a"))
+        assert caught.value.people == "the server can't reach what keeps the chat; try again later"
+        running_redis.start()
 
 
 async def test_a_redis_that_is_gone_refuses_at_once(url: str, running_redis: RedisServer) -> None:

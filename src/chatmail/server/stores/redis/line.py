@@ -30,6 +30,10 @@ Command = tuple[Argument, ...]
 
 _REFUSALS = (ResponseError, AuthenticationError, AuthorizationError, BusyLoadingError)
 
+AWAY = "the server can't reach what keeps the chat; try again later"
+UNABLE = "what keeps the chat takes nothing at the moment; try again later"
+"""What people are told, who need not know where Redis is, nor can help it."""
+
 _REMEDIES = {
     "OOM": "Redis has no memory left; raise its maxmemory, or keep less (KEEP_DAYS)",
     "READONLY": "this Redis is a replica and takes nothing; let CHAT_DB name the master",
@@ -44,15 +48,21 @@ _REMEDIES = {
     "CLUSTERDOWN": "the cluster of this Redis is down; see to it",
     "MOVED": "this is one of a cluster of Redis, and not the one that keeps the chat; let CHAT_DB name that one",
 }
-"""By the first word of what Redis says: what people are told."""
+"""By the first word of what Redis says: what the operator is told."""
 
 
 class Unreachable(StoreError):  # noqa: N818 - a state, as the other two
     """There is no connection, so nothing was sent."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text, AWAY)
+
 
 class Broken(StoreError):  # noqa: N818
     """The connection broke, or the answer took too long: what was sent may be done, now or later."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, AWAY)
 
 
 class Refused(StoreError):  # noqa: N818
@@ -61,7 +71,7 @@ class Refused(StoreError):  # noqa: N818
     def __init__(self, text: str) -> None:
         self.text = text
         self.code = text.partition(" ")[0]
-        super().__init__(_REMEDIES.get(self.code, f"Redis says: {text}"))
+        super().__init__(_REMEDIES.get(self.code, f"Redis says: {text}"), UNABLE)
 
 
 class Script:

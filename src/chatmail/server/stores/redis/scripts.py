@@ -203,15 +203,15 @@ the last item before, and now, the number of the first entry, what became of cha
 ``codec.Reply``); and the first of the items that others wrote before."""
 
 BEAT = Script(
-    f"""#!lua flags=allow-oom
+    f"""#!lua
 {_COMMON}
 {_ALIVE}
 call('HINCRBY', NODES, node, 1)
 return {{house[3], call('HGETALL', NODES)}}
 """
 )
-"""Counts a sign of life; the answer: the id of the last item, and the signs of all. Arguments: the first four of a
-commit."""
+"""Counts a sign of life, where Redis takes what it is told; the answer: the id of the last item, and the signs of all.
+Arguments: the first four of a commit."""
 
 TIDY = Script(
     f"""#!lua flags=allow-oom
