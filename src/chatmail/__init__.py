@@ -14,9 +14,12 @@ Where to start reading:
 
 - ``core`` is pure: no sockets, no files, no clock. ``wire`` (what crosses a connection), then ``journal``, then
   ``hub`` with its parts: ``door`` and ``entrance`` (coming in), ``people`` (who is here), ``talk`` (saying things),
-  ``fanout`` (one write for all), ``mailroom`` and ``digest`` (which message becomes which mail, when), ``operator``.
+  ``fanout`` (one write for all), ``mailroom`` and ``digest`` (which message becomes which mail, when), ``operator``;
+  ``effects`` and ``unstored`` (what a change does once it is in the store, or is not), and ``cluster`` (the other
+  servers, where several share a store).
 - ``server`` puts I/O around it: ``app`` wires the parts together, ``engine`` drives the hub, ``session`` is one
-  connection, ``stores`` keep everything (``database``, with ``said`` and ``lookups``), ``tls`` has the certificate,
+  connection, ``stores`` keep everything (``database``, with ``said`` and ``lookups``; ``redis``, which servers share:
+  each follows one stream of what all commit), ``tls`` has the certificate,
   ``postman`` sends mail (``letters`` composes it, ``mailers`` and ``transaction`` hand it over), ``console`` is the
   operator's prompt (``desk`` answers, ``log`` keeps), ``checkmail`` tries the mail account.
 - ``client``: ``app`` with ``options`` and ``config`` (what was chosen), ``connection`` (join, resume, reconnect),

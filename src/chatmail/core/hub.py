@@ -6,7 +6,8 @@
 
 Nothing that anyone can see changes in ``receive``: it checks, reserves and submits a Change. The server has the batch
 of the tick stored and reports ``committed`` or ``refused``, in order; only then is the entry numbered, encoded and in
-the journal. ``flush`` then tells every session that has something to ``read``.
+the journal. What another server that shares the store had stored comes in between, by ``learn``, and does the same.
+``flush`` then tells every session that has something to ``read``.
 
 Time (``now``, seconds since the epoch) and randomness are passed in; ``due`` does what has become due and says when
 it wants to be called next.
