@@ -367,6 +367,21 @@ class TestSeveralServers:
         assert [entry.kind for _, entry in one.street.said()] == ["joined", "left", "joined"]
         assert one.names_here() == two.names_here() == ["Mary"]
 
+    def test_who_gave_up_waiting_and_went_elsewhere_stays_there(self) -> None:
+        one, two = Street().open(2)
+        mary = one.join("Mary")
+        mary.ask(Leave())
+        waiting, elsewhere = two.peer(), one.peer()
+        waiting.send(joining("Mary", token=mary.token))
+        two.take()
+        one.now += 5
+        elsewhere.send(joining("Mary", token=mary.token))
+        one.commit()
+        one.settle()
+        assert waiting.frames() == [Bye(reason="you came in from another terminal", retry=False)]
+        assert [type(frame) for frame in elsewhere.frames()] == [Welcome, Joined]
+        assert one.names_here() == two.names_here() == ["Mary"]
+
     def test_a_connection_that_ends_before_it_is_judged_again_leaves_nothing(self) -> None:
         one, two = Street().open(2)
         first, second = one.peer(), two.peer()

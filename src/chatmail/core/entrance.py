@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from chatmail.core.catchup import catch_up
 from chatmail.core.door import Entrant
 from chatmail.core.names import mask_email, skeleton
-from chatmail.core.people import CUT, FORGOTTEN, LEFT, Presence, banned, whereabouts
+from chatmail.core.people import CUT, FORGOTTEN, LEFT, TWICE, Presence, banned, whereabouts
 from chatmail.core.records import Account, Arrival, Change, Entry, Patch, Row
 from chatmail.core.session import Session
 from chatmail.core.wire import Challenge, Code, Join, Leave, Refused, Verify, Welcome, encode, stamp
@@ -142,6 +142,10 @@ def _enter(
 
     def overtaken() -> None:
         if session.gone or session.closing:
+            return
+        other = hub.roster.get(account.id)
+        if other is not None and other.came > arrival.since:  # they gave up waiting here, and went elsewhere
+            hub.dismiss(session, TWICE, retry=False)
             return
         try:
             _enter(hub, session, frame, examine(), examine, now)

@@ -31,6 +31,7 @@ message of the day included."""
 
 FORGOTTEN = "forgotten by the operator"
 CUT = "connection lost"
+TWICE = "you came in from another terminal"
 LEFT = "left"
 """The reason of who goes by their own wish."""
 
@@ -50,11 +51,13 @@ class Presence:
     at another one (``elsewhere``).
     """
 
-    __slots__ = ("account", "elsewhere", "heard", "host", "leaving", "node", "session", "since", "until")
+    __slots__ = ("account", "came", "elsewhere", "heard", "host", "leaving", "node", "session", "since", "until")
 
     def __init__(self, account: Account, since: datetime) -> None:
         self.account = account
         self.since = since
+        self.came = since
+        """When they came in where they are now."""
         self.session: Session | None = None
         self.elsewhere = False
         self.node = ""
@@ -213,8 +216,9 @@ class Roster:
             self.most = max(self.most, len(self._present))
             self.told += told
         if presence.session is not None:
-            self._hub.dismiss(presence.session, "you came in from another terminal", retry=False)
+            self._hub.dismiss(presence.session, TWICE, retry=False)
             presence.session = None
+        presence.came = arrival.since
         presence.node = arrival.node
         presence.host = arrival.host
         presence.elsewhere = arrival.node != self._hub.cluster.node
