@@ -180,7 +180,8 @@ async def test_at_a_terminal_nothing_that_people_write_is_typed_or_drives_it(des
     await server.until(lambda: "half a not" in server.cursor_line, "what is typed")
     john, mary = await mischief(desk)
     await server.until(lambda: server.count("joined from") == 2, "who joined")
-    assert server.cursor_line.endswith("/broadcast half a not"), "what people write ends up in no input line"
+    # What is written above it has it drawn anew, which takes a moment.
+    await server.until(lambda: server.cursor_line.endswith("/broadcast half a not"), "the line as it was typed")
     server.type("ice\n")
     assert (await john.expect(Notice)).text == "half a notice"
     await mary.expect(Notice, text="half a notice")
