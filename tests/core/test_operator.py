@@ -617,6 +617,13 @@ class TestSeveralServers:
         assert mary.only(Left).name == "John"
         assert one.names_here() == two.names_here() == ["Mary"]
 
+    def test_a_kick_that_the_store_does_not_take_is_told(self) -> None:
+        one, _, _, john = self.pair()
+        one.operator.kick("John", "", one.now)
+        one.refuse("Redis is full")
+        assert one.told == ["John is still here: Redis is full"]
+        assert john.all(Bye) == []
+
     def test_who_comes_in_elsewhere_at_the_moment_they_are_forgotten_is_forgotten(self) -> None:
         one, two, mary, john = self.pair()
         again = one.peer()

@@ -43,6 +43,18 @@ class TestOvertaken:
         assert (error.code, error.text) == (Code.UNAVAILABLE, "Redis is full")
         assert isinstance(second.ask(joining("Johann", "other@example.org"))[0], Welcome)
 
+    def test_while_a_batch_is_under_way_for_too_long_what_waits_is_refused(self) -> None:
+        one, _ = Street().open(2)
+        john = one.join("John")
+        john.send(Say(text="first", id="1"))
+        one.take()
+        john.send(Say(text="second", id="2"))
+        one.hub.refuse_waiting("no answer")
+        one.flush()
+        assert [(error.code, error.id) for error in john.all(Error)] == [(Code.UNAVAILABLE, "2")]
+        one.settle()
+        assert john.only(Message).text == "first"
+
     def test_what_the_operator_asked_for_is_done_all_the_same(self) -> None:
         one, two = Street().open(2)
         john = two.join("John")

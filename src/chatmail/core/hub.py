@@ -293,6 +293,11 @@ class Hub:
             self._settle(change, session)
         self._wake()
 
+    def refuse_waiting(self, why: str) -> None:
+        """Nobody knows when the store takes more: whoever asked for what waits is told. What must be stored stays."""
+        waiting, self._queue = self._queue, []
+        self.refused(waiting, why)
+
     def _judged_again(self, musts: Sequence[Change], claims: Collection[str]) -> list[Change]:
         judged = unstored.judged_again(self, [(change, None) for change in musts], claims)
         return [change for change, _ in judged]

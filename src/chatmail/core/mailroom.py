@@ -266,10 +266,10 @@ class Mailroom:
         change = Change(rows=(after, *failures, *receipts), then=stored, must=True, claims=(fate(after.message_id),))
 
         def overtaken() -> None:
-            if after.state == "sent" or not self._reports[after.message_id]:
+            if after.state == "sent" or not self._reports.get(after.message_id, True):
                 self._hub.submit(change)
             else:
-                del self._reports[after.message_id]
+                self._reports.pop(after.message_id, None)
 
         change.overtaken = overtaken
         self._reports[after.message_id] = False

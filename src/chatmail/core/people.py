@@ -314,6 +314,8 @@ class Roster:
             presence.leaving = False
             if asker is not None:
                 self._hub.dismiss(asker, f"you left ({why})", retry=False)
+            if surely and presence.elsewhere:  # where their session is, nobody knows of it
+                (tell or self._hub.tell)(f"{account.name} is still here: {why}")
             self.expect_back(presence, reason, now)
 
         def overtaken() -> None:

@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -123,7 +123,10 @@ async def serve(settings: Settings) -> None:
                         "%s; this server starts anew, and its people come back by themselves", house.engine.outdated
                     )
                     await present.aclose()
-                    house = await _again(settings, present)
+                    again = await _again(settings, present, end)
+                    if again is None:
+                        break
+                    house = again
                     operator.move(house.hub)
                     _log.info("this server is one of the others' again")
                 prompt.cancel()
@@ -143,14 +146,17 @@ async def _is_outdated(house: "House", end: asyncio.Event) -> bool:
     return not end.is_set()
 
 
-async def _again(settings: Settings, present: AsyncExitStack) -> "House":
-    """All the parts once more, as soon as the store can be opened."""
-    while True:
+async def _again(settings: Settings, present: AsyncExitStack, end: asyncio.Event) -> "House | None":
+    """All the parts once more, as soon as the store can be opened; None when the server is to end before that."""
+    while not end.is_set():
         try:
             return await present.enter_async_context(running(settings))
         except StoreError as error:
             _log.error("this server can't start anew yet: %s", error)
-            await asyncio.sleep(AGAIN)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN):
+                    await end.wait()
+    return None
 
 
 @contextmanager

@@ -135,7 +135,7 @@ class Engine:
         """A batch is under way for too long: what was said since is refused, now and until that is answered."""
         why = "what keeps the chat does not answer"
         self._trouble(why)
-        hub.refused(hub.take(), f"{why}; try again later")
+        hub.refuse_waiting(f"{why}; try again later")
         self._waiting = asyncio.get_running_loop().call_later(PAUSE, self._lose_patience, hub)
 
     async def _follow(self, hub: Hub) -> None:

@@ -104,7 +104,7 @@ async def read(line: Line, node: str, number: int, entries_max: int, bytes_max: 
             node=node,
             nodes=tuple(sorted(name.decode() for name in nodes)),
             leader=house[b"leader"].decode(),
-            arrivals=tuple(_arrival(arrivals[account]) for account in sorted(arrivals, key=int)),
+            arrivals=tuple(sorted(map(_arrival, arrivals.values()), key=lambda one: (one.since, one.account))),
         )
     except (msgspec.MsgspecError, LookupError, ValueError) as error:
         raise damaged(error) from error
