@@ -237,7 +237,7 @@ class Digest:
         self._wake(box, draft.address, now + max(1.0, self._window))
 
     def outcome(self, letter: Letter, outcome: Outcome, now: float) -> Letter:
-        """How sending went; the letter as it is from now on: sent, saved, failed, or waiting for its next try."""
+        """How sending went; the letter as it is from now on: sent, failed, or waiting for its next try."""
         box = self._flying[letter.message_id]
         box.taken = None
         due = now + min(RETRY_MIN * 2 ** min(letter.tries, 30), RETRY_MAX)

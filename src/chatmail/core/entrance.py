@@ -152,8 +152,15 @@ def _enter(
         except Refused as refused:
             hub.refuse(session, refused, now)
 
-    change = Change(entry=entry, rows=(*rows, arrival), then=entered, undo=undo, failed=not_stored)
-    change.claims, change.overtaken = (claim,), overtaken
+    change = Change(
+        entry=entry,
+        rows=(*rows, arrival),
+        then=entered,
+        undo=undo,
+        failed=not_stored,
+        claims=(claim,),
+        overtaken=overtaken,
+    )
     hub.submit(change, session)
 
 

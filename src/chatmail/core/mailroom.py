@@ -204,22 +204,21 @@ class Mailroom:
             self.digest.frozen(letter)
             then(True)
 
-        def refused(why: str) -> None:
-            self._hub.tell(f"mail to {letter.address} waits: {why}")
-            self.digest.thaw(draft, now)
-            then(False)
-
         def overtaken() -> None:
             self.digest.thaw(draft, now)
             then(False)
+
+        def refused(why: str) -> None:
+            self._hub.tell(f"mail to {letter.address} waits: {why}")
+            overtaken()
 
         if not self.digest.may_freeze(draft):
             overtaken()
             return
         gone = tuple(Gone(table="mail", key=mail.seq) for mail in letter.mails)
-        change = Change(rows=(letter, *gone), then=stored, failed=refused)
-        change.claims, change.overtaken = (LEADER,), overtaken
-        self._hub.submit(change)
+        self._hub.submit(
+            Change(rows=(letter, *gone), then=stored, failed=refused, claims=(LEADER,), overtaken=overtaken)
+        )
 
     def outcome(self, letter: Letter, outcome: Outcome, now: float) -> None:
         """A letter was sent, or not: store it, tell the authors, and the operator when it is their business."""
@@ -357,8 +356,13 @@ class Mailroom:
             if self._hub.cluster.leads:
                 self._drop_frozen()
 
-        change = Change(rows=(Gone(table="letter", key=message_id), *failures), then=stored, must=True)
-        change.claims, change.overtaken = (fate(message_id),), overtaken
+        change = Change(
+            rows=(Gone(table="letter", key=message_id), *failures),
+            then=stored,
+            must=True,
+            claims=(fate(message_id),),
+            overtaken=overtaken,
+        )
         self._hub.submit(change)
         self._post()
         return letter

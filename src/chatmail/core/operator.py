@@ -329,8 +329,6 @@ class Operator:
             self._tell(f"not done: {why}")
             self._settle()
 
-        self.owed += 1
-
         def once_more(again: Callable[[], None]) -> None:
             try:
                 again()
@@ -338,8 +336,15 @@ class Operator:
                 self._tell(f"not done: {refused.text}")
             self._settle()
 
-        change = Change(entry=entry, rows=(*rows, self._act(now, act)), then=stored, failed=refused, claims=claims)
-        change.overtaken = overtaken and partial(once_more, overtaken)
+        self.owed += 1
+        change = Change(
+            entry=entry,
+            rows=(*rows, self._act(now, act)),
+            then=stored,
+            failed=refused,
+            claims=claims,
+            overtaken=overtaken and partial(once_more, overtaken),
+        )
         self._hub.submit(change)
 
     def _act(self, now: float, act: str) -> Act:

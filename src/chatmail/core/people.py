@@ -227,18 +227,17 @@ class Roster:
         presence.heard = now
         return presence
 
-    def depart(self, departure: Departure, *, told: bool) -> Presence | None:
-        """Somebody is gone, for the reason that their session gets as its goodbye; None when they were not here."""
+    def depart(self, departure: Departure, *, told: bool) -> None:
+        """Somebody is gone, if they were here; the reason is their session's goodbye."""
         presence = self._present.pop(departure.account, None)
         if presence is None:
-            return None
+            return
         self.changed()
         self._untold = self._untold or not told
         self.told += told
         if presence.session is not None:
             goodbye = "you left" if departure.reason == LEFT else departure.reason
             self._hub.dismiss(presence.session, goodbye, retry=False)
-        return presence
 
     def make_known(self) -> None:
         """Send everybody the list, once the room is small again, if there is somebody they could not hear of."""
@@ -325,7 +324,12 @@ class Roster:
             elif surely:
                 self.expel(presence, reason, now, tell)
 
-        departure = Departure(account=account.id, reason=reason)
-        change = Change(entry=entry, rows=(departure,), then=left, failed=not_stored)
-        change.claims, change.overtaken = (whereabouts(account.id),), overtaken
+        change = Change(
+            entry=entry,
+            rows=(Departure(account=account.id, reason=reason),),
+            then=left,
+            failed=not_stored,
+            claims=(whereabouts(account.id),),
+            overtaken=overtaken,
+        )
         self._hub.submit(change, asker)

@@ -36,8 +36,8 @@ from chatmail.core.records import (
     Span,
 )
 from chatmail.core.wire import Receipt, stamp
-from chatmail.server.stores import StoreError
-from chatmail.server.stores.database import AUDIT_MAX, BITE, MEMORY, MEMORY_ENTRIES, Database
+from chatmail.server.stores import AUDIT_MAX, StoreError
+from chatmail.server.stores.database import BITE, MEMORY, MEMORY_ENTRIES, Database
 from chatmail.server.stores.schema import APPLICATION_ID, MIGRATIONS
 
 NOON = 1_795_356_000.0

@@ -11,6 +11,9 @@ from typing import Protocol
 
 from chatmail.core.records import Change, Found, Question, Snapshot, Stored
 
+AUDIT_MAX = 10_000
+"""So many acts of the operator are kept."""
+
 Learn = Callable[[Change, int | None], None]
 """Takes in a change that another server has committed, and the number of its entry (None without one)."""
 

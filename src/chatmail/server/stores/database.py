@@ -36,7 +36,7 @@ from chatmail.core.records import (
     Snapshot,
     Stored,
 )
-from chatmail.server.stores import StoreError
+from chatmail.server.stores import AUDIT_MAX, StoreError
 from chatmail.server.stores.lookups import look_up
 from chatmail.server.stores.rows import (
     ENTRY,
@@ -64,9 +64,6 @@ BITE = 1_000
 """So many entries are indexed or deleted in one transaction, so that nobody waits long behind it."""
 CHUNK = 100
 """So many rows go into one statement: for each, the thread gives up the interpreter and has to get it back."""
-
-AUDIT_MAX = 10_000
-"""So many acts of the operator are kept."""
 
 R = TypeVar("R", Account, Ban)
 

@@ -9,7 +9,8 @@ from redis import Redis
 from chatmail.core.digest import DAY
 from chatmail.core.records import Act, Ban, Failure, Gone, Letter, Motd, Patch, Query, Sent, Span
 from chatmail.core.wire import Receipt
-from chatmail.server.stores.redis.scripts import AUDIT_MAX, TIDY_MAX
+from chatmail.server.stores import AUDIT_MAX
+from chatmail.server.stores.redis.scripts import TIDY_MAX
 from tests.server.stores.redis.scene import (
     ANN,
     JOHN,

@@ -33,8 +33,7 @@ from chatmail.core.records import (
     Stored,
     Told,
 )
-from chatmail.server.stores import StoreError
-from chatmail.server.stores.redis.scripts import AUDIT_MAX
+from chatmail.server.stores import AUDIT_MAX, StoreError
 
 KINDS: dict[str, type[Row]] = {
     kind.__name__.lower(): kind
@@ -49,8 +48,6 @@ Id: TypeAlias = tuple[int, int]
 Item: TypeAlias = tuple[bytes, list[bytes]]
 """An item of the stream as Redis tells it: its id; names and values, by turns."""
 Operation: TypeAlias = tuple[str, ...]
-
-NOBODY: tuple[str, ...] = ()
 
 _encode = msgspec.json.Encoder().encode
 pack = msgspec.msgpack.Encoder().encode
@@ -216,7 +213,7 @@ def change_of(number: int, fields: list[bytes]) -> tuple[Change, int | None]:
 
 def claims_of(fields: list[bytes]) -> tuple[str, ...]:
     """What an item claims."""
-    return tuple(_decode_claims(fields[-1])) if fields[-2] == b"c" else NOBODY
+    return tuple(_decode_claims(fields[-1])) if fields[-2] == b"c" else ()
 
 
 def _row(kind: str, record: msgspec.Raw, number: int) -> Row:

@@ -27,8 +27,6 @@ DIRECTS = "{chatmail}:directs"
 NODES = "{chatmail}:nodes"
 """A hash: the servers, and how often each has shown that it lives."""
 
-AUDIT_MAX = 10_000
-"""So many acts of the operator are kept."""
 CLAIMS_MAX = 1_000
 """So many items are looked at for claims, at most, while all others wait."""
 NEWS_MAX = 500
