@@ -1,6 +1,6 @@
 """What becomes of what is not in the store: whoever asked is told, in their turn, and may go on."""
 
-from chatmail.core.wire import Ack, Bye, Code, Error, Leave, Message, Say, Welcome
+from chatmail.core.wire import Ack, Bye, Code, Error, Leave, Message, Ping, Pong, Say, Welcome
 from tests.core.house import joining
 from tests.core.houses import Street, at_once
 
@@ -54,6 +54,19 @@ class TestOvertaken:
         assert [(error.code, error.id) for error in john.all(Error)] == [(Code.UNAVAILABLE, "2")]
         one.settle()
         assert john.only(Message).text == "first"
+
+    def test_what_is_refused_so_keeps_its_turn(self) -> None:
+        one, _ = Street().open(2)
+        john = one.join("John")
+        john.send(Say(text="first", id="1"))
+        one.take()
+        john.send(Say(text="second", id="2"), Ping())
+        for _ in range(2):
+            one.hub.refuse_waiting("no answer")
+        one.flush()
+        assert [type(frame) for frame in john.frames()] == [Error]
+        one.settle()
+        assert [type(frame) for frame in john.frames()] == [Message, Pong]
 
     def test_what_the_operator_asked_for_is_done_all_the_same(self) -> None:
         one, two = Street().open(2)

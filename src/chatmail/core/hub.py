@@ -294,9 +294,15 @@ class Hub:
         self._wake()
 
     def refuse_waiting(self, why: str) -> None:
-        """Nobody knows when the store takes more: whoever asked for what waits is told. What must be stored stays."""
-        waiting, self._queue = self._queue, []
-        self.refused(waiting, why)
+        """Nobody knows when the store takes more: whoever asked for what waits is told. What must be stored stays.
+
+        It still counts as submitted until its turn comes, so that answers to what was asked later wait for that.
+        """
+        waiting = self._queue
+        self._queue = [(Change(failed=unstored.told_already), session) for _, session in waiting]
+        for change, session in waiting:
+            unstored.refused(self, change, session, why)
+        self._wake()
 
     def _judged_again(self, musts: Sequence[Change], claims: Collection[str]) -> list[Change]:
         judged = unstored.judged_again(self, [(change, None) for change in musts], claims)

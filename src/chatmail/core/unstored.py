@@ -45,6 +45,10 @@ def refused(hub: "Hub", change: Change, session: Session | None, why: str) -> No
         hub.reply(session, Error(code=Code.UNAVAILABLE, text=why, id=id))
 
 
+def told_already(_: str) -> None:
+    """What is left of a change of which whoever asked has been told."""
+
+
 def judged_again(
     hub: "Hub", queue: Sequence[tuple[Change, Session | None]], claims: Collection[str]
 ) -> list[tuple[Change, Session | None]]:
