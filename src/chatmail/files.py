@@ -1,6 +1,9 @@
 """Files for nobody else to read: where a person's own are, and how a file is written whole."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -24,6 +27,17 @@ def _folder(variable: str, default: str) -> Path | None:
     except RuntimeError:
         return None
     return root / "chatmail"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """No other program is in here with this folder meanwhile. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_private(path: Path, content: bytes) -> None:

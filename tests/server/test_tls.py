@@ -11,11 +11,13 @@ import sys
 import warnings
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import trustme
@@ -155,6 +157,19 @@ def test_its_certificate_is_made_once_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / PEM).read_bytes() == kept
     (tmp_path / PEM).unlink()
     assert fingerprint(tmp_path) != first
+
+
+def test_servers_that_first_start_at_once_in_one_folder_have_the_same(tmp_path: Path) -> None:
+    started = Barrier(4)
+
+    def start() -> str:
+        started.wait()
+        return fingerprint(tmp_path)
+
+    with ThreadPoolExecutor(4) as servers:
+        found = {server.result() for server in [servers.submit(start) for _ in range(4)]}
+    assert found == {fingerprint(tmp_path)}
+    assert files(tmp_path) == [PEM]
 
 
 def test_nobody_else_can_read_its_key(tmp_path: Path) -> None:

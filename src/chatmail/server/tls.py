@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
-from chatmail.files import write_private
+from chatmail.files import alone_in, write_private
 from chatmail.server import values
 from chatmail.server.settings import Settings, SettingsError
 
@@ -53,7 +53,9 @@ def prepare(settings: Settings) -> Tls | None:
     path = settings.own_certificate
     try:
         if not path.exists():
-            write_private(path, _make(settings.chat_host))
+            with alone_in(path.parent):
+                if not path.exists():  # of servers that share a folder, the first one makes it for all
+                    write_private(path, _make(settings.chat_host))
     except ImportError as error:
         mistake = (
             f"CHAT_HOST={settings.chat_host} wants TLS, and making a certificate takes a package that is not installed "
