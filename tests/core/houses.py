@@ -35,7 +35,7 @@ from chatmail.core.records import (
 from chatmail.server.stores import Outdated
 from chatmail.server.stores.database import MEMORY, Database
 from chatmail.server.stores.redis.codec import change_of, encode_batch, pack
-from tests.core.house import NOON, House
+from tests.core.house import NOON, House, Peer
 
 
 class Street:
@@ -252,6 +252,16 @@ class Server(House):
     def letter(self, draft: Draft) -> Letter:
         letter = super().letter(draft)
         return replace(letter, message_id=f"<{self.node}.{self._letters}>")
+
+
+def couple(limits: Limits | None = None, host: str = "127.0.0.1") -> tuple[Server, Server, Peer, Peer]:
+    """Mary at the server that leads, John (who comes from this host) at another one, with nothing unread."""
+    one, two = Street(limits).open(2)
+    mary, john = one.join("Mary"), two.join("John", host=host)
+    mary.frames()
+    for server in (one, two):
+        server.told.clear()
+    return one, two, mary, john
 
 
 def at_once(*servers: Server) -> None:

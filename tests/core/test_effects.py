@@ -4,29 +4,21 @@ from msgspec import UNSET
 
 from chatmail.core.limits import Limits
 from chatmail.core.wire import Away, Bye, Code, Direct, Dm, Error, Message, People, Say, Welcome, Who
-from tests.core.house import Peer, joining
-from tests.core.houses import Server, Street, at_once
+from tests.core.house import joining
+from tests.core.houses import at_once, couple
 
 HOST = "192.0.2.1"
 
 
-def couple(limits: Limits | None = None) -> tuple[Server, Server, Peer, Peer]:
-    """Mary at one server and John at another one, who comes from another machine; nothing is unread."""
-    one, two = Street(limits).open(2)
-    mary, john = one.join("Mary"), two.join("John", host=HOST)
-    mary.frames()
-    return one, two, mary, john
-
-
 class TestWhatIsSaid:
     def test_at_one_server_is_read_at_the_other(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         mary.ask(Say(text="hello"))
         message = john.only(Message)
         assert (message.seq, message.sender, message.text) == (3, "Mary", "hello")
 
     def test_at_two_servers_at_once_has_the_same_order_at_both(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         mary.send(Say(text="hello"))
         john.send(Say(text="hi"))
         at_once(one, two)
@@ -37,7 +29,7 @@ class TestWhatIsSaid:
         assert john.all(Message) == read
 
     def test_to_one_person_is_read_by_nobody_else(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         ada = two.join("Ada")
         mary.frames()
         mary.ask(Dm(to="John", text="a secret"))
@@ -45,7 +37,7 @@ class TestWhatIsSaid:
         assert ada.frames() == []
 
     def test_by_somebody_who_is_forgotten_at_the_same_moment_is_read_all_the_same(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         ada = one.join("Ada")
         john.frames()
         john.send(Dm(to="Mary", text="hello"), Say(text="goodbye"))
@@ -58,7 +50,7 @@ class TestWhatIsSaid:
 
 class TestWhatIsChosen:
     def test_who_is_away_is_so_everywhere(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         john.ask(Away(reason="lunch"))
         (people,) = mary.ask(Who())
         assert isinstance(people, People)
@@ -66,7 +58,7 @@ class TestWhatIsChosen:
         assert two.hub.accounts.known("John").away == one.hub.accounts.known("John").away == "lunch"
 
     def test_by_somebody_who_is_forgotten_at_the_same_moment_changes_nothing(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         john.send(Away(reason="lunch"))
         two.take()
         one.operator.forget("John", one.now)
@@ -78,7 +70,7 @@ class TestWhatIsChosen:
 
 class TestBans:
     def test_somebody_at_another_server_must_go_and_may_not_come_back(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         one.operator.ban("John", None, "spam", one.now)
         one.settle()
         assert john.all(Bye)[0].reason == "banned: spam"
@@ -89,21 +81,21 @@ class TestBans:
             assert error.code == Code.BANNED
 
     def test_it_meets_who_is_cut_off_at_another_server(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         john.cut()
         one.operator.ban("john@example.org", None, "", one.now)
         one.settle()
         assert one.names_here() == two.names_here() == ["Mary"]
 
     def test_it_meets_a_host_and_who_connects_from_there_at_any_server(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         newcomer = two.peer(HOST)
         one.operator.ban(HOST, None, "", one.now)
         one.settle()
         assert newcomer.all(Bye)[0].reason == john.all(Bye)[0].reason == "banned"
 
     def test_it_meets_who_comes_in_elsewhere_at_the_same_moment(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         ada = two.peer()
         ada.send(joining("Ada"))
         one.operator.ban("Ada", None, "", one.now)
@@ -113,7 +105,7 @@ class TestBans:
         assert one.names_here() == two.names_here() == ["Mary", "John"]
 
     def test_two_at_once_are_one(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         one.operator.ban("John", None, "spam", one.now)
         two.operator.ban("John", None, "noise", two.now)
         at_once(one, two)
@@ -124,7 +116,7 @@ class TestBans:
         assert one.names_here() == two.names_here() == ["Mary"]
 
     def test_one_that_is_lifted_is_lifted_everywhere(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         one.operator.ban("John", None, "spam", one.now)
         one.settle()
         two.operator.unban("John", two.now)
@@ -141,13 +133,13 @@ class TestBans:
 
 class TestTheMessageOfTheDay:
     def test_it_is_the_same_at_all_servers(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         one.operator.motd("welcome!", one.now)
         one.settle()
         assert two.peer().join("Ada").motd == one.peer().join("Bo").motd == "welcome!"
 
     def test_of_two_at_once_the_later_holds_everywhere(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         one.operator.motd("one", one.now)
         two.operator.motd("two", two.now)
         at_once(one, two)
@@ -160,7 +152,7 @@ class TestTheMessageOfTheDay:
 
 class TestForgetting:
     def test_a_name_is_free_everywhere_and_its_person_gone(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         one.operator.forget("John", one.now)
         one.settle()
         assert john.all(Bye)[0].reason == "forgotten by the operator"
@@ -170,7 +162,7 @@ class TestForgetting:
         assert isinstance(two.peer().ask(joining("John", "other@example.org"))[0], Welcome)
 
     def test_two_at_once_are_one(self) -> None:
-        one, two, mary, john = couple()
+        one, two, mary, john = couple(host=HOST)
         john.ask()
         for server in (one, two):
             server.told.clear()

@@ -10,7 +10,7 @@ from chatmail.core.mailroom import PER_SENDER
 from chatmail.core.records import Account, Draft, Failure, Fate, Gone, Letter, Mail, Outcome, Snapshot
 from chatmail.core.wire import Away, Direct, Dm, Joined, Leave, Notify, Ping, Receipt, Refused, Say, Welcome, stamp
 from tests.core.house import NOON, House, Peer
-from tests.core.houses import Server, Street, at_once
+from tests.core.houses import Server, at_once, couple
 
 WINDOW = Limits().mail_window
 
@@ -637,14 +637,13 @@ class TestForgotten:
         assert house.store.snapshot().mails == ()
 
 
-def couple(limits: Limits | None = None) -> tuple[Server, Server, Peer, Peer]:
-    """Mary at the server that leads and John at another one, with nothing unread."""
-    one, two = Street(limits).open(2)
-    mary, john = one.join("Mary"), two.join("John")
-    mary.frames()
-    for server in (one, two):
-        server.told.clear()
-    return one, two, mary, john
+def in_hands() -> tuple[Server, Server, Peer, Letter]:
+    """The one that leads has a letter in hands, with what John wrote at the other one."""
+    one, two, _, john = couple()
+    dm(john)
+    letter = one.compose()
+    assert letter is not None
+    return one, two, john, letter
 
 
 def change_leader(one: Server, two: Server) -> None:
@@ -830,10 +829,7 @@ class TestAnotherLeader:
         assert texts(two.deliver()) == ["three"]
 
     def test_a_letter_in_hands_that_was_sent_is_sent_no_more(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        letter = one.compose()
-        assert letter is not None
+        one, two, john, letter = in_hands()
         change_leader(one, two)
         one.settle()
         assert not one.hub.cluster.leads
@@ -842,10 +838,7 @@ class TestAnotherLeader:
         assert john.all(Receipt)[-1].mail == "sent"
 
     def test_a_letter_in_hands_that_could_not_be_sent_is_sent_by_the_one_that_leads(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        letter = one.compose()
-        assert letter is not None
+        one, two, john, letter = in_hands()
         change_leader(one, two)
         one.settle()
         one.report(letter, Fate.LATER, "the mail server is busy")
@@ -855,10 +848,7 @@ class TestAnotherLeader:
         assert one.deliver() == two.deliver() == []
 
     def test_a_letter_in_hands_that_another_one_has_sent_is_left_at_that(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        letter = one.compose()
-        assert letter is not None
+        one, two, john, letter = in_hands()
         change_leader(one, two)
         assert two.deliver() == [letter]
         one.settle()
@@ -902,10 +892,7 @@ class TestAnotherLeader:
         assert two.operator.letters() == ([], [])
 
     def test_a_letter_in_hands_that_failed_at_the_moment_another_one_sent_it_is_sent(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        letter = one.compose()
-        assert letter is not None
+        one, two, john, letter = in_hands()
         change_leader(one, two)
         one.settle()
         john.frames()
@@ -920,10 +907,7 @@ class TestAnotherLeader:
         assert [kept.state for kept in one.store.snapshot().letters] == ["sent"]
 
     def test_a_letter_in_hands_that_was_sent_at_the_moment_another_one_failed_is_sent(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        letter = one.compose()
-        assert letter is not None
+        one, two, john, letter = in_hands()
         change_leader(one, two)
         one.settle()
         assert two.compose() == letter
@@ -936,10 +920,7 @@ class TestAnotherLeader:
         assert [kept.state for kept in one.store.snapshot().letters] == ["sent"]
 
     def test_what_is_laid_down_goes_to_the_one_that_leads_by_then(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        letter = one.compose()
-        assert letter is not None
+        one, two, john, letter = in_hands()
         change_leader(one, two)
         one.settle()
         one.hub.mailroom.lay_down(letter)
@@ -947,10 +928,7 @@ class TestAnotherLeader:
         assert two.deliver() == [letter]
 
     def test_what_is_laid_down_after_another_one_sent_it_is_left_at_that(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        letter = one.compose()
-        assert letter is not None
+        one, two, john, letter = in_hands()
         change_leader(one, two)
         assert two.deliver() == [letter]
         one.settle()
@@ -1078,10 +1056,7 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         assert one.operator.letters() == two.operator.letters() == ([], [])
 
     def test_a_letter_that_is_dropped_while_it_is_being_sent_is_not_tried_again(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        letter = one.compose()
-        assert letter is not None
+        one, two, john, letter = in_hands()
         two.operator.drop(letter.message_id, two.now)
         two.settle()
         one.report(letter, Fate.LATER, "the mail server is busy")
@@ -1123,10 +1098,7 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         assert one.deliver() == two.deliver() == []
 
     def test_a_letter_that_is_to_be_tried_again_at_the_moment_it_is_sent_is_sent_once(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        letter = one.compose()
-        assert letter is not None
+        one, two, john, letter = in_hands()
         two.told.clear()
         two.operator.retry(two.now)
         one.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), one.now)
@@ -1151,10 +1123,7 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         assert one.operator.letters() == two.operator.letters() == ([], [])
 
     def test_hears_that_a_letter_is_not_dropped_which_was_sent_at_that_moment(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        letter = one.compose()
-        assert letter is not None
+        one, two, john, letter = in_hands()
         john.frames()
         two.told.clear()
         two.operator.drop(letter.message_id, two.now)
@@ -1165,10 +1134,7 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         assert told.startswith("mail to mary@example.org was sent, dropped or tried again at another server")
 
     def test_a_letter_that_is_sent_at_the_moment_it_is_dropped_has_not_failed(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        letter = one.compose()
-        assert letter is not None
+        one, two, john, letter = in_hands()
         john.frames()
         two.told.clear()
         two.operator.drop(letter.message_id, two.now)

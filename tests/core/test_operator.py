@@ -25,7 +25,7 @@ from chatmail.core.wire import (
     stamp,
 )
 from tests.core.house import House, Peer, joining
-from tests.core.houses import Server, Street, at_once
+from tests.core.houses import at_once, couple
 
 HOST = "192.0.2.1"
 
@@ -573,24 +573,15 @@ class TestNumbers:
 
 
 class TestSeveralServers:
-    def pair(self) -> tuple[Server, Server, Peer, Peer]:
-        """Mary at one server, John at another one, with nothing unread."""
-        one, two = Street().open(2)
-        mary, john = one.join("Mary"), two.join("John", host=HOST)
-        mary.frames()
-        for server in (one, two):
-            server.told.clear()
-        return one, two, mary, john
-
     def test_a_notice_is_for_all_of_them(self) -> None:
-        one, _, mary, john = self.pair()
+        one, _, mary, john = couple(host=HOST)
         one.operator.broadcast("coffee!", one.now)
         one.settle()
         assert mary.frames() == john.frames() == [Notice(seq=3, time=stamp(one.now), text="coffee!")]
         assert one.told == ["broadcast to 2 people"]
 
     def test_a_kick_reaches_somebody_at_another_server(self) -> None:
-        one, two, mary, john = self.pair()
+        one, two, mary, john = couple(host=HOST)
         one.operator.kick("John", "spam", one.now)
         one.settle()
         assert john.all(Bye) == [Bye(reason="kicked: spam", retry=False)]
@@ -598,7 +589,7 @@ class TestSeveralServers:
         assert one.told == two.told == ["John left: kicked: spam"]
 
     def test_of_two_kicks_at_once_one_is_told(self) -> None:
-        one, two, mary, john = self.pair()
+        one, two, mary, john = couple(host=HOST)
         for server in (one, two):
             server.operator.kick("John", "", server.now)
         at_once(one, two)
@@ -606,7 +597,7 @@ class TestSeveralServers:
         assert len(john.all(Bye)) == len(mary.all(Left)) == 1
 
     def test_who_comes_in_elsewhere_at_the_moment_of_a_kick_must_go_there_too(self) -> None:
-        one, two, mary, john = self.pair()
+        one, two, mary, john = couple(host=HOST)
         again = one.peer()
         again.send(joining("John", token=john.token))
         two.operator.kick("John", "", two.now)
@@ -618,14 +609,14 @@ class TestSeveralServers:
         assert one.names_here() == two.names_here() == ["Mary"]
 
     def test_a_kick_that_the_store_does_not_take_is_told(self) -> None:
-        one, _, _, john = self.pair()
+        one, _, _, john = couple(host=HOST)
         one.operator.kick("John", "", one.now)
         one.refuse("Redis is full")
         assert one.told == ["John is still here: Redis is full"]
         assert john.all(Bye) == []
 
     def test_who_comes_in_elsewhere_at_the_moment_they_are_forgotten_is_forgotten(self) -> None:
-        one, two, mary, john = self.pair()
+        one, two, mary, john = couple(host=HOST)
         again = one.peer()
         again.send(joining("John", token=john.token))
         two.operator.forget("John", two.now)
@@ -637,7 +628,7 @@ class TestSeveralServers:
         assert one.operator.names() == two.operator.names() == ["Mary"]
 
     def test_whoever_is_asked_where_somebody_is_knows(self) -> None:
-        one, _, _, john = self.pair()
+        one, _, _, john = couple(host=HOST)
         assert [(profile.name, profile.host) for profile in one.operator.who(one.now)] == [
             ("Mary", "127.0.0.1"),
             ("John", "192.0.2.1 at server-2"),
@@ -645,7 +636,7 @@ class TestSeveralServers:
         assert one.operator.whois("John", one.now).idle == 0
 
     def test_the_audit_says_at_which_server_it_was(self) -> None:
-        one, two, _, _ = self.pair()
+        one, two, _, _ = couple(host=HOST)
         one.operator.kick("John", "", one.now)
         two.operator.motd("welcome!", two.now)
         one.settle()
@@ -658,7 +649,7 @@ class TestSeveralServers:
         ]
 
     def test_where_the_server_starts_anew_the_operator_waits_for_nothing_of_before(self) -> None:
-        one, two, _, _ = self.pair()
+        one, two, _, _ = couple(host=HOST)
         answered: list[bool] = []
         one.operator.answered = lambda: answered.append(True)
         one.is_cut = True
@@ -677,7 +668,7 @@ class TestSeveralServers:
         assert two.operator.current_motd() == "welcome!"
 
     def test_an_operator_who_asked_for_nothing_is_told_nothing_of_that(self) -> None:
-        one, two, _, _ = self.pair()
+        one, two, _, _ = couple(host=HOST)
         answered: list[bool] = []
         one.operator.answered = lambda: answered.append(True)
         one.is_cut = True
@@ -689,7 +680,7 @@ class TestSeveralServers:
         assert answered == []
 
     def test_the_figures_count_what_was_told_and_said_everywhere(self) -> None:
-        one, two, mary, john = self.pair()
+        one, two, mary, john = couple(host=HOST)
         john.ask(Say(text="hello"))
         assert one.operator.messages() == two.operator.messages() == 1
         assert one.operator.figures().people == two.operator.figures().people == 2

@@ -29,7 +29,7 @@ from chatmail.core.wire import (
     encode,
 )
 from tests.core.house import House, Peer, joining
-from tests.core.houses import Server, Street, at_once
+from tests.core.houses import Street, at_once, couple
 
 GRACE = Limits().grace
 
@@ -458,16 +458,6 @@ class TestOneTick:
         (people,) = stays.frames()
         assert isinstance(people, People)
         assert (len(people.people), people.total) == (1, 1)
-
-
-def couple(limits: Limits | None = None) -> tuple[Server, Server, Peer, Peer]:
-    """Mary at one server and John at another one, with nothing unread."""
-    one, two = Street(limits).open(2)
-    mary, john = one.join("Mary"), two.join("John")
-    mary.frames()
-    for server in (one, two):
-        server.told.clear()
-    return one, two, mary, john
 
 
 class TestSeveralServers:
