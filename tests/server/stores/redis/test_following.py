@@ -97,8 +97,10 @@ async def test_a_server_that_heard_nothing_for_too_long(url: str, admin: "Redis"
         await one.store.tidy(0.0)
         with pytest.raises(Outdated, match="heard nothing for too long, and what it missed is not all kept"):
             await way(other)
-        # Who knew all of it is not concerned.
-        assert await one.store.commit([said("b")]) == [2]
+        # Who knew all of it is not concerned, nor when others have gone on.
+        async with serving(url) as (third,):
+            assert await third.store.commit([said("b")]) == [2]
+        assert await one.store.commit([said("c")]) == [3]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -127,6 +129,36 @@ async def test_a_redis_that_has_lost_what_was_said_last(tmp_path_factory: pytest
         server.stop()
 
 
+@pytest.mark.parametrize("texts", [["b"], ["b", "c"]])
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_redis_that_has_others_in_the_place_of_what_it_lost(
+    tmp_path_factory: pytest.TempPathFactory, way: Way, texts: list[str]
+) -> None:
+    """What was said under a number must not become something else, though nothing seems to be missing."""
+    redis = RedisServer(tmp_path_factory.mktemp("loss"), "--save", "")
+    redis.start()
+    try:
+        async with serving(redis.url) as (one,):
+            await one.commit(said("a"))
+            with Redis(unix_socket_path=str(redis.socket)) as client:
+                client.save()
+            await one.commit(said("lost"))
+            redis.stop()
+            redis.start()
+            async with serving(redis.url) as (other,):
+                for number, text in enumerate(texts, 2):
+                    assert await other.commit(said(text)) == [number]
+                with pytest.raises(Outdated, match=r"Redis has lost some of what was in it$"):
+                    await ended(way, one)
+                with pytest.raises(Outdated, match="or was begun anew"):
+                    await commit(other)
+            again = await one.store.open(0.0)
+            assert [entry.text for _, entry in again.entries] == ["a", *texts]
+            assert again.epoch != one.snapshot.epoch
+    finally:
+        redis.stop()
+
+
 async def ended(way: Way, server: Server) -> None:
     """Try again where the connection was lost with the old process."""
     try:
@@ -139,15 +171,17 @@ async def ended(way: Way, server: Server) -> None:
 async def test_a_batch_of_a_server_that_it_does_not_know_of(url: str, admin: "Redis", way: Way) -> None:
     """Its task was cancelled, say, while it was on its way."""
     async with serving(url) as (server,):
-        admin.xadd("{chatmail}:log", {"n": server.node, "e": "{}"}, "1-0")
-        admin.hset("{chatmail}:house", mapping={"at": "1-0", "last": 1})
+        admin.xadd("{chatmail}:log", {"n": f"{server.node} 1", "e": "{}"}, "1-0")
+        admin.hset("{chatmail}:house", mapping={"at": "1-0", "by": f"{server.node} 1", "last": 1})
         with pytest.raises(Outdated, match="a batch of this server that it does not know of"):
             await way(server)
 
 
-async def test_what_no_server_wrote_is_damage(url: str, admin: "Redis") -> None:
+@pytest.mark.parametrize("way", [commit, follow])
+async def test_what_no_server_wrote_is_damage(url: str, admin: "Redis", way: Way) -> None:
+    """What comes after it can't be told, not even that it is stored."""
     async with serving(url) as (server,):
-        admin.xadd("{chatmail}:log", {"n": "other", "e": "{}"}, "1-0")
-        admin.hset("{chatmail}:house", "at", "1-0")
-        with pytest.raises(StoreError, match="what is in Redis is damaged"):
-            await server.store.follow(server.learn)
+        admin.xadd("{chatmail}:log", {"n": "other 1", "e": "{}"}, "1-0")
+        admin.hset("{chatmail}:house", mapping={"at": "1-0", "by": "other 1", "last": 1})
+        with pytest.raises(Outdated, match="what is in Redis is damaged"):
+            await way(server)

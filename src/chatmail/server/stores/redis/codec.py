@@ -5,7 +5,7 @@ for the script, which keep the state.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -48,6 +48,17 @@ Id: TypeAlias = tuple[int, int]
 Item: TypeAlias = tuple[bytes, list[bytes]]
 """An item of the stream as Redis tells it: its id; names and values, by turns."""
 Operation: TypeAlias = tuple[str, ...]
+
+
+class Place(NamedTuple):
+    """How far a server has come: the id of the last item it knows, and the batch (``n``) that came with.
+
+    A Redis that has lost the newest items gives their ids again, but a batch is never the same.
+    """
+
+    id: Id
+    by: bytes
+
 
 _encode = msgspec.json.Encoder().encode
 pack = msgspec.msgpack.Encoder().encode
@@ -98,6 +109,11 @@ def id_of(text: bytes | str) -> Id:
     """An id of the stream, for comparing."""
     number, _, after = text.partition("-") if isinstance(text, str) else text.decode().partition("-")
     return int(number), int(after)
+
+
+def text_of(id: Id) -> str:
+    """An id as Redis has it."""
+    return f"{id[0]}-{id[1]}"
 
 
 def said_key(entry: Entry) -> str | None:

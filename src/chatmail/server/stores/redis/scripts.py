@@ -10,11 +10,12 @@ What is no result is an error with a first word of ours: OUTDATED, BEHIND, UNKNO
 from chatmail.server.stores.redis.line import Script
 
 LOG = "{chatmail}:log"
-"""The stream. Fields of an item: ``n`` the server, ``e`` the entry, ``r`` the rows, ``c`` the claims."""
+"""The stream. Fields of an item: ``n`` the server and the number of its batch, ``e`` the entry, ``r`` the rows, ``c``
+the claims."""
 HOUSE = "{chatmail}:house"
 """A hash. ``format``, ``epoch``, ``secret``, ``motd``, ``leader``; ``last``: the last entry's number; ``at``: the last
-item's id; ``trimmed``: the last entry that went; ``pruned``: up to this id items may be missing; ``nodes``: how many
-servers there were."""
+item's id, and ``by`` its ``n``; ``trimmed``: the last entry that went; ``pruned``: up to this id items may be missing;
+``nodes``: how many servers there were."""
 ACCOUNT, BAN, MAIL, LETTER = "{chatmail}:account", "{chatmail}:ban", "{chatmail}:mail", "{chatmail}:letter"
 FAILURE, ARRIVAL = "{chatmail}:failure", "{chatmail}:arrival"
 """Hashes of records by their keys. In ``account``, ``ID:FIELD`` is what changed of one since it was written."""
@@ -36,7 +37,7 @@ QUIET_TIME = 600
 TIDY_MAX = 300
 """So much of each kind goes at a time, at most."""
 
-FORMAT = 1
+FORMAT = 2
 
 _COMMON = """
 local P = '{chatmail}:'
@@ -66,11 +67,18 @@ end
 """
 
 _ALIVE = """
-local node, epoch, place, fresh = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local house = call('HMGET', HOUSE, 'epoch', 'last', 'at', 'pruned')
+local node, epoch, place, by, fresh = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local house = call('HMGET', HOUSE, 'epoch', 'last', 'at', 'pruned', 'by')
 if house[1] ~= epoch then return redis.error_reply('OUTDATED epoch') end
 if call('HEXISTS', NODES, node) == 0 then return redis.error_reply('OUTDATED node') end
-if precedes(house[3], place) then  -- what this server has seen is lost: numbers are about to be used again
+
+local function is_lost()  -- whether what this server saw last is not there, or is another item by now
+  if place == house[3] then return by ~= house[5] end
+  local item = call('XRANGE', LOG, place, place)[1]
+  if item then return by ~= item[2][2] end
+  return precedes(house[4], place)
+end
+if is_lost() then  -- numbers are about to be used again, or were
   call('HSET', HOUSE, 'epoch', fresh)
   return redis.error_reply('OUTDATED lost')
 end
@@ -84,7 +92,7 @@ local cannot = unable()
 if cannot then return cannot end
 if call('EXISTS', HOUSE) == 0 then
   call('HSET', HOUSE, 'format', {FORMAT}, 'epoch', epoch, 'secret', secret, 'motd', '', 'leader', '',
-    'last', 0, 'at', '0-0', 'pruned', '0-0', 'trimmed', 0, 'nodes', 0)
+    'last', 0, 'at', '0-0', 'by', '', 'pruned', '0-0', 'trimmed', 0, 'nodes', 0)
 end
 local format = call('HGET', HOUSE, 'format') or '?'
 if format ~= '{FORMAT}' then return redis.error_reply('UNKNOWN ' .. format) end
@@ -101,7 +109,7 @@ COMMIT = Script(
 {_COMMON}
 {_ALIVE}
 if precedes(place, house[4]) then return redis.error_reply('OUTDATED pruned') end
-local number = tonumber(ARGV[5])
+local number = tonumber(ARGV[6])
 local done = call('HGET', BATCHES, node)
 if done then
   local space = string.find(done, ' ', 1, true)
@@ -113,8 +121,9 @@ local cannot = unable()
 if cannot then return cannot end
 
 local before, last = house[3], tonumber(house[2])
-local batch, learned = cmsgpack.unpack(ARGV[6]), cmsgpack.unpack(ARGV[7])
+local batch, learned = cmsgpack.unpack(ARGV[7]), cmsgpack.unpack(ARGV[8])
 
+local own = node .. ' '
 local claimed = {{}}  -- what others have claimed since this was decided
 for _, claim in ipairs(learned) do claimed[claim] = true end
 for _, change in ipairs(batch) do
@@ -124,7 +133,7 @@ for _, change in ipairs(batch) do
     for _, item in ipairs(items) do
       local fields = item[2]
       for at = 1, #fields, 2 do
-        if fields[at] == 'c' and fields[2] ~= node then
+        if fields[at] == 'c' and string.sub(fields[2], 1, #own) ~= own then
           for _, claim in ipairs(cmsgpack.unpack(fields[at + 1])) do claimed[claim] = true end
         end
       end
@@ -174,7 +183,7 @@ for nth, change in ipairs(batch) do
     local item = call('XRANGE', LOG, earlier .. '-0', earlier .. '-0')[1]
     odd[#odd + 1] = {{nth - 1, tonumber(earlier), item[2][4]}}
   else
-    local fields = {{'n', node}}
+    local fields = {{'n', own .. ARGV[6]}}
     if entry then
       last = last + 1
       fields[3], fields[4] = 'e', entry
@@ -189,16 +198,16 @@ for nth, change in ipairs(batch) do
     end
   end
 end
-if at ~= before then call('HSET', HOUSE, 'last', last, 'at', at) end
+if at ~= before then call('HSET', HOUSE, 'last', last, 'at', at, 'by', own .. ARGV[6]) end
 local reply = cmsgpack.pack({{before, at, first, odd}})
-if not left then call('HSET', BATCHES, node, number .. ' ' .. reply) end
+if not left then call('HSET', BATCHES, node, ARGV[6] .. ' ' .. reply) end
 return {{reply, place == before and {{}} or call('XRANGE', LOG, '(' .. place, before, 'COUNT', {NEWS_MAX})}}
 """
 )
-"""Commits a batch. Arguments: the server, its epoch, the id of the last item it has taken in, an epoch for when that
-is lost; the number of the batch, the batch, claims it came to know of since it decided on it. The answer: the id of
-the last item before, and now, the number of the first entry, what became of changes otherwise than meant (see
-``codec.Reply``); and the first of the items that others wrote before."""
+"""Commits a batch. Arguments: the server, its epoch, the id of the last item it has taken in and the ``n`` of that, an
+epoch for when it is lost; the number of the batch, the batch, claims it came to know of since it decided on it. The
+answer: the id of the last item before, and now, the number of the first entry, what became of changes otherwise than
+meant (see ``codec.Reply``); and the first of the items that others wrote before."""
 
 BEAT = Script(
     f"""#!lua
@@ -209,7 +218,7 @@ return {{house[3], call('HGETALL', NODES)}}
 """
 )
 """Counts a sign of life, where Redis takes what it is told; the answer: the id of the last item, and the signs of all.
-Arguments: the first four of a commit."""
+Arguments: the first five of a commit."""
 
 TIDY = Script(
     f"""#!lua flags=allow-oom

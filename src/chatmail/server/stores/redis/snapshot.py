@@ -16,7 +16,7 @@ from chatmail.core.records import (
 )
 from chatmail.server.stores import StoreError
 from chatmail.server.stores.redis import scripts
-from chatmail.server.stores.redis.codec import PATCHED, Item, damaged, decode_entry, id_of
+from chatmail.server.stores.redis.codec import PATCHED, Item, Place, damaged, decode_entry, id_of
 from chatmail.server.stores.redis.line import Line, Refused
 
 VERSION_MIN = 7
@@ -68,8 +68,8 @@ async def check(line: Line) -> None:
         )
 
 
-async def read(line: Line, node: str, number: int, entries_max: int, bytes_max: int) -> tuple[Snapshot, str]:
-    """All that is kept at one moment, and the id of the last item by then.
+async def read(line: Line, node: str, number: int, entries_max: int, bytes_max: int) -> tuple[Snapshot, Place]:
+    """All that is kept at one moment, and the last item by then.
 
     ``node`` is the name of this server, the ``number``-th there was; of the newest, the journal holds so much. Raises
     StoreError.
@@ -108,7 +108,7 @@ async def read(line: Line, node: str, number: int, entries_max: int, bytes_max: 
         )
     except (msgspec.MsgspecError, LookupError, ValueError) as error:
         raise damaged(error) from error
-    return snapshot, house[b"at"].decode()
+    return snapshot, Place(id_of(house[b"at"]), house[b"by"])
 
 
 def pairs(flat: list[bytes]) -> dict[bytes, bytes]:

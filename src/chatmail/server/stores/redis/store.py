@@ -16,12 +16,14 @@ from chatmail.server.stores.redis import scripts, snapshot
 from chatmail.server.stores.redis.codec import (
     Id,
     Item,
+    Place,
     change_of,
     claims_of,
     decode_reply,
     encode_batch,
     id_of,
     pack,
+    text_of,
 )
 from chatmail.server.stores.redis.line import PATIENCE, Argument, Broken, Command, Line, Refused, Script, masked
 from chatmail.server.stores.redis.lookups import look_up
@@ -29,15 +31,14 @@ from chatmail.server.stores.redis.tidying import tidy
 
 T = TypeVar("T")
 
-BEYOND: Id = (2**53 - 1, 0)
-"""An id that no item has. Who claims to have been there ends the epoch for all servers."""
-
 PAGE = 1_000
 """So many items are taken in at a time."""
 BLOCK = 2_000
 """So many milliseconds Redis waits for an item that is news, before it says that there is none."""
 PAUSE_MIN, PAUSE_MAX = 0.1, 1.0
 """Seconds until a batch is sent again of which nobody knows whether it is stored."""
+BATCH_BITS = 40
+"""The number of a server's first batch has so many bits: enough for no two to meet, and exact in Lua's numbers."""
 CLOSE_TIME = 2.0
 """So many seconds saying goodbye may take."""
 
@@ -83,13 +84,15 @@ class RedisStore:
         self._lines: list[Line] = []
         self._node = ""
         """The name of this server, "" until it is opened."""
+        self._own = b""
+        """What tells its batches (``n``) from those of others: they begin so."""
         self._epoch = ""
-        self._at: Id = (0, 0)
-        """The id of the last item this server has taken in, or committed."""
+        self._place = Place((0, 0), b"")
+        """The last item this server has taken in, or committed."""
         self._moved = asyncio.Event()
         """It is another one."""
         self._number = 0
-        """Of its last batch."""
+        """Of its last batch. The first is any: where Redis forgets, another server may get the same name."""
         self._committing = asyncio.Lock()
         self._untold: list[tuple[Change, int | None]] = []
         self._learn: Learn = self._hold
@@ -122,9 +125,9 @@ class RedisStore:
         except StoreError as error:  # it must not keep the server from starting
             _log.warning("what is too old could not be deleted: %s", error)
         node = f"{self._name}-{count}"
-        kept, at = await snapshot.read(line, node, count, self._entries_max, self._bytes_max)
-        self._node, self._epoch, self._at = node, kept.epoch, id_of(at)
-        self._number = 0
+        kept, self._place = await snapshot.read(line, node, count, self._entries_max, self._bytes_max)
+        self._node, self._own, self._epoch = node, f"{node} ".encode(), kept.epoch
+        self._number = secrets.randbits(BATCH_BITS)
         self._untold = []
         self._learn = self._hold
         return kept
@@ -133,7 +136,7 @@ class RedisStore:
         """See ``Store``."""
         if not any(change.entry is not None or change.rows for change in batch):
             return [None] * len(batch)
-        decided, learned = self._at, set[str]()  # by now: whoever made this batch knows of nothing later
+        decided, learned = self._place, set[str]()  # by now: whoever made this batch knows of nothing later
         async with self._committing:
             self._number += 1
             data = encode_batch(batch, self._keep)
@@ -145,17 +148,17 @@ class RedisStore:
                     if refusal.code != "BEHIND":
                         raise
                     upto = id_of(refusal.text.partition(" ")[2])
-                learned |= await self._catch_up(decided, upto)
-                decided = upto
+                decided, more = await self._catch_up(decided, upto)
+                learned |= more
             reply = decode_reply(packed)
             self._learn_before(items)
-            await self._again(lambda: self._catch_up(self._at, id_of(reply.before)), doubt=True)
-            self._at = max(self._at, id_of(reply.after))
-            self._moved.set()
+            await self._again(lambda: self._catch_up(self._place, id_of(reply.before)), doubt=True)
+            if id_of(reply.after) > self._place.id:
+                self._move(Place(id_of(reply.after), b"%b%d" % (self._own, self._number)))
             return reply.outcomes(batch)
 
-    async def _send(self, data: bytes, decided: Id, learned: set[str]) -> tuple[bytes, list[Item]]:
-        """Have a batch committed that was decided on at this id, by who did not know of these claims.
+    async def _send(self, data: bytes, decided: Place, learned: set[str]) -> tuple[bytes, list[Item]]:
+        """Have a batch committed that was decided on at this place, by who did not know of these claims.
 
         Returns the reply, and some of what others committed in between.
         """
@@ -186,9 +189,9 @@ class RedisStore:
             await asyncio.sleep(pause)
             pause = min(2 * pause, PAUSE_MAX)
 
-    async def _run(self, line: Line, script: Script, at: Id, *arguments: Argument) -> Any:
+    async def _run(self, line: Line, script: Script, place: Place, *arguments: Argument) -> Any:
         """The answer of a script that first looks whether this server is still one of the house. Raises Outdated."""
-        house = (self._node, self._epoch, f"{at[0]}-{at[1]}", secrets.token_hex(6))
+        house = (self._node, self._epoch, text_of(place.id), place.by, secrets.token_hex(6))
         with _outdated():
             return await line.run(script, scripts.HOUSE, *house, *arguments)
 
@@ -200,70 +203,77 @@ class RedisStore:
         self._untold = []
         block = 1  # at once, because much may have happened since somebody followed
         while True:
-            after = f"{self._at[0]}-{self._at[1]}"
-            news = ("XREAD", "COUNT", PAGE, "BLOCK", block, "STREAMS", scripts.LOG, after)
-            read = await self._read(self._follower, news, self._at, block / 1000 + PATIENCE)
+            place = self._place
+            news = ("XREAD", "COUNT", PAGE, "BLOCK", block, "STREAMS", scripts.LOG, text_of(place.id))
+            read = await self._read(self._follower, news, place, block / 1000 + PATIENCE)
             block = BLOCK
             if read:
                 await self._take_in(read[0][1])
 
-    async def _read(self, line: Line, news: Command, after: Id, patience: float = PATIENCE) -> Any:
-        """Items after this id, as this command has them. Raises Outdated where some may be missing."""
-        # The second is answered after the first: what was not pruned by then was there to read.
-        read, (epoch, last, pruned) = await line.calls(
-            [news, ("HMGET", scripts.HOUSE, "epoch", "at", "pruned")], patience=patience
-        )
+    async def _read(self, line: Line, news: Command, after: Place, patience: float = PATIENCE) -> Any:
+        """Items after this place, as this command has them. Raises Outdated where some may be missing, or others."""
+        # The rest is answered after the first: what was not pruned by then was there to read.
+        about = ("HMGET", scripts.HOUSE, "epoch", "pruned")
+        seen = ("XRANGE", scripts.LOG, text_of(after.id), text_of(after.id))
+        read, (epoch, pruned), item = await line.calls([news, about, seen], patience=patience)
         if epoch is None or epoch.decode() != self._epoch:
             raise Outdated(_OUTDATED["epoch"])
-        if id_of(last) < after:
-            await self._run(self._asker, scripts.BEAT, BEYOND)
-        if id_of(pruned) > after:
+        if id_of(pruned) > after.id:
             raise Outdated(_OUTDATED["pruned"])
+        if item[0][1][1] != after.by if item else id_of(pruned) < after.id:
+            await self._run(self._asker, scripts.BEAT, after)  # which sees that, too, and ends the epoch for all
+            raise Outdated(_OUTDATED["lost"])
         return read
 
     async def _take_in(self, items: list[Item]) -> None:
         """Learn what is news, and wait for a commit that is under way where it comes to that."""
         while (own := self._learn_all(items)) is not None:
             async with self._committing:
-                if own > self._at:
+                if own > self._place.id:
                     raise Outdated(_OUTDATED["batch"])
 
     def _learn_all(self, items: list[Item]) -> Id | None:
         """Learn, in order, what of this is news; up to what this server has committed and does not know of, its id."""
-        if not items or id_of(items[-1][0]) <= self._at:
+        if not items or id_of(items[-1][0]) <= self._place.id:
             return None
-        node = self._node.encode()
         for id, fields in items:
             at = id_of(id)
-            if at <= self._at:
+            if at <= self._place.id:
                 continue
-            if fields[1] == node:
+            if fields[1].startswith(self._own):
                 return at
-            change, number = change_of(at[0], fields)
+            try:
+                change, number = change_of(at[0], fields)
+            except StoreError as error:  # what comes after it can't be told, and may be stored
+                raise Outdated(str(error)) from error
             if Gone(table="node", key=self._node) in change.rows:  # its people are told that, and not what follows
                 raise Outdated(_OUTDATED["node"])
             self._learn(change, number)
-            self._at = at
-            self._moved.set()
+            self._move(Place(at, fields[1]))
         return None
+
+    def _move(self, place: Place) -> None:
+        self._place = place
+        self._moved.set()
 
     def _learn_before(self, items: list[Item]) -> None:
         """Learn what came before what this server is about to commit, or has: nothing there is its own."""
         if self._learn_all(items) is not None:
             raise Outdated(_OUTDATED["batch"])
 
-    async def _catch_up(self, after: Id, upto: Id) -> set[str]:
-        """Learn what is news between two ids, and return all that others claim there."""
-        node, claims = self._node.encode(), set[str]()
-        while after < upto:
-            between = (f"({after[0]}-{after[1]}", f"{upto[0]}-{upto[1]}", "COUNT", PAGE)
+    async def _catch_up(self, after: Place, upto: Id) -> tuple[Place, set[str]]:
+        """Learn what is news between these; the last item there, and all that others claim in between."""
+        claims = set[str]()
+        while after.id < upto:
+            between = (f"({text_of(after.id)}", text_of(upto), "COUNT", PAGE)
             items: list[Item] = await self._read(self._committer, ("XRANGE", scripts.LOG, *between), after)
             if not items:
                 break
             self._learn_before(items)
-            claims.update(claim for _, fields in items if fields[1] != node for claim in claims_of(fields))
-            after = id_of(items[-1][0])
-        return claims
+            others = (fields for _, fields in items if not fields[1].startswith(self._own))
+            claims.update(claim for fields in others for claim in claims_of(fields))
+            after = Place(id_of(items[-1][0]), items[-1][1][1])
+        return after, claims
 
     def _hold(self, change: Change, number: int | None) -> None:
         """Keep what others committed until somebody follows."""
@@ -271,7 +281,7 @@ class RedisStore:
 
     async def beat(self) -> Mapping[str, int]:
         """See ``Store``."""
-        at, told = await self._run(self._asker, scripts.BEAT, self._at)
+        at, told = await self._run(self._asker, scripts.BEAT, self._place)
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._know(id_of(at))
@@ -281,7 +291,7 @@ class RedisStore:
 
     async def _know(self, at: Id) -> None:
         """Return once everything up to this id is known here, because somebody follows, or commits."""
-        while self._at < at:
+        while self._place.id < at:
             self._moved.clear()
             await self._moved.wait()
 
