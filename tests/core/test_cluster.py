@@ -45,6 +45,25 @@ class TestLeading:
         assert one.told == ["server-2 sends the mail of all from now on"]
         assert two.told == [LEADS]
 
+    def test_a_store_that_takes_longer_than_a_beat_is_asked_once(self) -> None:
+        (one,) = Street().open(1)
+        one.end()
+        late = Server(one.street)
+        late.beat()
+        at_once(late)
+        late.beat()
+        late.settle()
+        assert late.told == [LEADS]
+
+    def test_when_the_store_would_not_have_it_the_next_beat_asks_again(self) -> None:
+        street = Street()
+        one = Server(street)
+        one.beat()
+        one.refuse()
+        assert not one.hub.cluster.leads
+        street.beat()
+        assert one.hub.cluster.leads
+
     def test_when_it_ends_as_it_should_another_one_does_at_the_next_beat(self) -> None:
         one, two = Street().open(2)
         one.end()

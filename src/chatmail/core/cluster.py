@@ -14,7 +14,7 @@ the holder's own clock ends it, see ``HOLD``.)
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from chatmail.core.records import Change, Gone, Leader, Snapshot
+from chatmail.core.records import Change, Gone, Leader, Row, Snapshot
 
 if TYPE_CHECKING:
     from chatmail.core.hub import Hub
@@ -48,6 +48,8 @@ class Cluster:
         self._heard: dict[str, tuple[int, float]] = {}
         """How often each has beaten, and when that was first heard."""
         self._last = float("-inf")
+        self._deciding = False
+        """Who leads, or who is given up, is with the store."""
 
     @property
     def is_alone(self) -> bool:
@@ -71,11 +73,19 @@ class Cluster:
         self.nodes = set(beats)
         dead = [node for node, (_, since) in self._heard.items() if now >= since + LAPSE and node != self.node]
         if self.leader not in beats or self.leader in dead:
-            self._hub.submit(Change(rows=(Leader(node=self.node),), claims=(LEADER,), failed=_left_as_it_is))
-        elif self.leads:
-            for node in dead:
-                gone = Gone(table="node", key=node)
-                self._hub.submit(Change(rows=(gone,), claims=(LEADER,), failed=_left_as_it_is))
+            self._decide(Leader(node=self.node))
+        elif self.leads and dead:
+            self._decide(*[Gone(table="node", key=node) for node in dead])
+
+    def _decide(self, *rows: Row) -> None:
+        """Have the store decide that; whatever comes of it, the next beat finds what is left to do."""
+
+        def answered(_: object = None) -> None:
+            self._deciding = False
+
+        if not self._deciding:
+            self._deciding = True
+            self._hub.submit(Change(rows=rows, then=answered, failed=answered, claims=(LEADER,), overtaken=answered))
 
     def follow(self, leader: str, now: float) -> None:
         """The store has it who leads from now on."""
@@ -92,7 +102,3 @@ class Cluster:
         self._hub.roster.strand(node)
         if self.leads:
             self._hub.roster.expect_all(self.nodes, now)
-
-
-def _left_as_it_is(_: str) -> None:
-    """The next beat finds it again."""
