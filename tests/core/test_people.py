@@ -27,8 +27,9 @@ from chatmail.core.wire import (
     Welcome,
     Who,
     encode,
+    stamp,
 )
-from tests.core.house import House, Peer, joining
+from tests.core.house import NOON, House, Peer, joining
 from tests.core.houses import Street, at_once, couple
 
 GRACE = Limits().grace
@@ -366,6 +367,7 @@ class TestLargeRooms:
         ada.ask(Away())
         welcome = house.peer().join("Flo")
         assert (names(welcome), welcome.people[1].away, welcome.total) == (["Flo", "Ada", "Cy"], UNSET, 5)
+        house.tick(1)
         welcome = house.peer().join("Bo")
         assert (names(welcome), welcome.total) == (["Bo", "Ada", "Cy"], 6)
         ada.ask(Leave())
@@ -504,6 +506,42 @@ class TestSeveralServers:
         assert not john.connected
         assert mary.frames() == []
         assert one.names_here() == two.names_here() == ["Mary", "John"]
+
+    def test_who_is_here_and_since_when_is_the_same_everywhere(self) -> None:
+        """Also after a return and a takeover, at a server that starts later, and by clocks that do not agree."""
+        one, two, mary, john = couple()
+        two.now -= 90
+        ada = two.join("Ada")
+        one.wait(10)
+        mary.cut()
+        back = two.peer()
+        back.join("Mary", token=mary.token)
+        ada.cut()
+        again = one.peer()
+        again.join("Ada", token=ada.token)
+        (three,) = one.street.open(1)
+        lists = []
+        for peer in (back, again, three.join("Eve")):
+            (people,) = peer.ask(Who())[-1:]
+            assert isinstance(people, People)
+            lists.append([(person.name, person.since) for person in people.people if person.name != "Eve"])
+        for server in (one, two, three):
+            assert server.names_here() == ["Ada", "Mary", "John", "Eve"]
+            assert [(who.name, stamp(who.since or 0)) for who in server.operator.who(server.now)][:3] == [
+                ("Ada", stamp(NOON - 90)), ("Mary", stamp(NOON)), ("John", stamp(NOON))
+            ]  # fmt: skip
+        assert [dict(people) for people in lists] == 3 * [dict(lists[0])]
+
+    def test_who_comes_while_their_going_fails_is_here_since_then_everywhere(self) -> None:
+        one, two, mary, john = couple()
+        one.operator.kick("Mary", "", one.now)
+        one.take()
+        one.tick(3)
+        again = one.peer()
+        again.send(joining("Mary", token=mary.token))
+        one.refuse("Redis is full")
+        one.settle()
+        assert one.names_here() == two.names_here() == ["John", "Mary"]
 
     def test_who_is_cut_comes_back_at_another_server_and_has_missed_nothing(self) -> None:
         one, two, mary, john = couple()

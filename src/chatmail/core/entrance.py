@@ -105,7 +105,8 @@ def _enter(
     entry = None
     if presence is None and hub.roster.is_told(coming=True):
         entry = Entry(kind="joined", time=stamp(now), author=account.id, sender=account.name)
-    arrival = Arrival(account=account.id, node=hub.cluster.node, host=session.host, since=stamp(now))
+    since = stamp(now) if presence is None else presence.since
+    arrival = Arrival(account=account.id, node=hub.cluster.node, host=session.host, since=since, came=now)
     hub.roster.entering.add(account.id)
     hub.door.enter(session)
     session.blocked = True
@@ -144,7 +145,7 @@ def _enter(
         if session.gone or session.closing:
             return
         other = hub.roster.get(account.id)
-        if other is not None and other.came > arrival.since:  # they gave up waiting here, and went elsewhere
+        if other is not None and other.came > arrival.came:  # they gave up waiting here, and went elsewhere
             hub.dismiss(session, TWICE, retry=False)
             return
         try:

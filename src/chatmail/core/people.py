@@ -10,6 +10,7 @@ Where several servers share the store, each knows of everybody. Where somebody i
 (Arrival, Departure); that a connection is cut, only their own server knows.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from itertools import islice
@@ -56,7 +57,7 @@ class Presence:
     def __init__(self, account: Account, since: datetime) -> None:
         self.account = account
         self.since = since
-        self.came = since
+        self.came = 0.0
         """When they came in where they are now."""
         self.session: Session | None = None
         self.elsewhere = False
@@ -69,6 +70,11 @@ class Presence:
         """Their left is with the store."""
         self.until = 0.0
         """While they are cut off: when that is announced."""
+
+    @property
+    def rank(self) -> tuple[datetime, int]:
+        """Their place among those who are here: at every server the same."""
+        return self.since, self.account.id
 
     @property
     def connected(self) -> bool:
@@ -98,7 +104,7 @@ class Presence:
 
 
 class Roster:
-    """Everybody who is here, in the order in which they came.
+    """Everybody who is here, in the order since when they are.
 
     Args:
         hub: whose people these are.
@@ -109,6 +115,8 @@ class Roster:
     def __init__(self, hub: "Hub", arrivals: Iterable[Arrival] = (), nodes: Collection[str] = ()) -> None:
         self._hub = hub
         self._present: dict[int, Presence] = {}
+        self._order: list[Presence] = []
+        """The same people, by rank."""
         self.entering: set[int] = set()
         """Accounts whose join is with the store."""
         self._untold = False
@@ -122,7 +130,7 @@ class Roster:
         for arrival in arrivals:
             account = hub.accounts.get(arrival.account)
             if account is not None:
-                presence = self.arrive(arrival, account, arrival.since.timestamp(), told=True)
+                presence = self.arrive(arrival, account, max(arrival.came, arrival.since.timestamp()), told=True)
                 presence.elsewhere = arrival.node in nodes
         self.told = 0
 
@@ -130,8 +138,8 @@ class Roster:
         return len(self._present)
 
     def all(self) -> list[Presence]:
-        """Everybody, those on their way out included."""
-        return list(self._present.values())
+        """Everybody, those on their way out included, in order."""
+        return list(self._order)
 
     def get(self, account: int) -> Presence | None:
         """Whether this account is here, and how; None for somebody who is gone or about to be."""
@@ -190,12 +198,12 @@ class Roster:
         """The first of those who are here, by account, as many as one line may hold."""
         listed: dict[int, Person] = {}
         room = PEOPLE_BYTES
-        for id, presence in islice(self._present.items(), self._hub.limits.presence_max):
+        for presence in islice(self._order, self._hub.limits.presence_max):
             person = presence.person(now)
             room -= 100 + 4 * len(person.name) + 6 * len(person.away or "")
             if room < 0:
                 break
-            listed[id] = person
+            listed[presence.account.id] = person
         return listed
 
     def changed(self) -> None:
@@ -210,15 +218,19 @@ class Roster:
         presence = self._present.get(account.id)
         if presence is None:
             presence = self._present[account.id] = Presence(account, arrival.since)
-            if len(self._present) <= self._hub.limits.presence_max:  # those after them are not on the list
-                self.changed()
+            self._line_up(presence)
             self._untold = self._untold or not told
             self.most = max(self.most, len(self._present))
             self.told += told
+        elif presence.since != arrival.since:  # they were about to be gone when they came
+            del self._order[self._place(presence)]
+            presence.since = arrival.since
+            self._line_up(presence)
+            self.changed()
         if presence.session is not None:
             self._hub.dismiss(presence.session, TWICE, retry=False)
             presence.session = None
-        presence.came = arrival.since
+        presence.came = arrival.came
         presence.node = arrival.node
         presence.host = arrival.host
         presence.elsewhere = arrival.node != self._hub.cluster.node
@@ -227,11 +239,23 @@ class Roster:
         presence.heard = now
         return presence
 
+    def _line_up(self, presence: Presence) -> None:
+        """Give somebody their place among those who are here."""
+        place = self._place(presence)
+        self._order.insert(place, presence)
+        if place < self._hub.limits.presence_max:  # those after that are not on the list
+            self.changed()
+
+    def _place(self, presence: Presence) -> int:
+        """How many of those who are here stand before somebody."""
+        return bisect_left(self._order, presence.rank, key=lambda one: one.rank)
+
     def depart(self, departure: Departure, *, told: bool) -> None:
         """Somebody is gone, if they were here; the reason is their session's goodbye."""
         presence = self._present.pop(departure.account, None)
         if presence is None:
             return
+        del self._order[self._place(presence)]
         self.changed()
         self._untold = self._untold or not told
         self.told += told

@@ -175,12 +175,16 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Arrival(Struct, frozen=True, kw_only=True):
-    """Somebody is connected at a server (``node``) from this host, since a time; wherever they were before."""
+    """Somebody is connected at a server (``node``) from this host, and has been there since they ``came``.
+
+    They are here ``since`` a time, wherever they were before: it stays the same while they come back, or move.
+    """
 
     account: int
     node: str
     host: str
     since: datetime
+    came: float = 0.0
 
 
 class Departure(Struct, frozen=True, kw_only=True):

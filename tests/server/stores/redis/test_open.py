@@ -83,7 +83,8 @@ async def test_everything_is_there(url: str) -> None:
         for seq in (10, 9)
     ]
     arrivals = [
-        Arrival(account=at, node="host-1", host="192.0.2.1", since=stamp(NOON + at)) for at in (JOHN, MARY, ANN)
+        Arrival(account=at, node="host-1", host="192.0.2.1", since=stamp(NOON + at), came=NOON + 60)
+        for at in (JOHN, MARY, ANN)
     ]
     bans = [Ban(what="192.0.2.1", until=NOON + 5.5, reason="rude"), Ban(what="eve", until=None, reason="")]
     earlier = replace(LETTER, message_id="<0@x>", made=NOON - 1, reader=None, mails=(), state="failed")
