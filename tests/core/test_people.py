@@ -486,15 +486,39 @@ class TestSeveralServers:
         assert one.told[-1] == "John <john@example.org> joined from 127.0.0.1, at server-2"
 
     def test_the_list_says_how_long_somebody_elsewhere_has_been_silent(self) -> None:
-        """What they say is heard of everywhere; what else they do is not."""
+        """What they say and choose is heard of everywhere, and what they read is neither there nor here a sign."""
         one, two, mary, john = couple()
-        one.wait(60)
-        john.ask(Say(text="hello"))
-        one.wait(9)
-        mary.frames()
-        (people,) = mary.ask(Who())
-        assert isinstance(people, People)
-        assert [(person.name, person.idle) for person in people.people] == [("Mary", 0), ("John", 9)]
+        for deed in (Say(text="hello"), Away(reason="tea"), Notify(when="away")):
+            one.wait(30)
+            john.ask(deed)
+            one.wait(8)
+            john.ask(Ping(seq=two.hub.journal.last))
+            one.wait(1)
+            (three,) = one.street.open(1)
+            idle = {server.node: server.operator.whois("John", server.now).idle for server in (one, two, three)}
+            assert idle["server-1"] == idle["server-2"] == 9
+            assert idle[three.node] == 9 or not isinstance(deed, Say), "what was chosen leaves no time behind"
+            three.end()
+
+    def test_what_was_seen_stays_so_though_an_older_word_of_it_comes_later(self) -> None:
+        one, two, mary, john = couple()
+        for text in ("a", "b", "c"):
+            mary.ask(Say(text=text))
+        last = two.hub.journal.last
+        again = one.peer()
+        john.send(Ping(seq=last))
+        two.take()
+        two.is_cut = True
+        again.join("John", token=john.token)
+        again.send(Ping(seq=last - 1))
+        one.take()
+        two.is_cut = False
+        two.commit()
+        one.settle()
+        (three,) = one.street.open(1)
+        for server in (one, two, three):
+            account = server.hub.accounts.known("John")
+            assert account.seen == last
 
     def test_who_comes_in_at_another_server_takes_over_and_nobody_else_notices(self) -> None:
         one, two, mary, john = couple()

@@ -54,10 +54,14 @@ def tell(hub: "Hub", change: Change) -> None:
 
 def _patch(hub: "Hub", patch: Patch) -> None:
     account = hub.accounts.get(patch.account)
-    if account is not None:
-        setattr(account, patch.field, patch.value)
-        if patch.field == "away":
-            hub.roster.changed()
+    if account is None:
+        return
+    if patch.field == "seen" and isinstance(patch.value, int):
+        account.seen = max(account.seen, patch.value)
+        return
+    setattr(account, patch.field, patch.value)
+    if patch.field == "away":
+        hub.roster.changed()
 
 
 def _ban(hub: "Hub", ban: Ban, now: float) -> None:

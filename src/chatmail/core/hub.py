@@ -104,6 +104,7 @@ class Hub:
         self._order = count()
         for seq, entry in snapshot.entries:
             self._publish(entry, seq)
+            self.roster.hear(entry.author, entry.time.timestamp())
         self.mailroom = Mailroom(self, snapshot, fits, post)
 
     # Connections.
@@ -270,8 +271,8 @@ class Hub:
             self._musts = self._judged_again(self._musts, change.claims)
         self._apply(change, number, now)
         effects.tell(self, change)
-        if change.entry is not None and change.entry.author is not None:
-            self.roster.hear(change.entry.author, now)
+        for account in change.acted():
+            self.roster.hear(account, now)
         self.mailroom.learn(change, number, now)
         self.roster.make_known()
         self._wake()

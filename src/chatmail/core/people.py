@@ -65,7 +65,7 @@ class Presence:
         """The server where they are, or were last."""
         self.host = ""
         self.heard = 0.0
-        """When they last did something that the store has; who is elsewhere is not heard of otherwise."""
+        """When they last did something that the store has; of who is elsewhere, nothing else is known."""
         self.leaving = False
         """Their left is with the store."""
         self.until = 0.0
@@ -165,11 +165,11 @@ class Roster:
         presence = self._present.get(account)
         return presence.session if presence is not None else None
 
-    def hear(self, account: int, now: float) -> None:
-        """Somebody did something, perhaps elsewhere."""
-        presence = self._present.get(account)
+    def hear(self, account: int | None, when: float) -> None:
+        """Somebody did something then, perhaps elsewhere."""
+        presence = self._present.get(account) if account is not None else None
         if presence is not None:
-            presence.heard = now
+            presence.heard = max(presence.heard, when)
 
     def is_away(self, account: Account, now: float) -> bool:
         """Not connected, or said so, or nothing but pings for a while: mail may be wanted."""

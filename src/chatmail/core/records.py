@@ -74,7 +74,7 @@ class Account(Struct, kw_only=True):
 
 
 class Patch(Struct, frozen=True, kw_only=True):
-    """One field of an account that changes, the others untouched."""
+    """One field of an account that changes, the others untouched. What was ``seen`` stays so: it never goes down."""
 
     account: int
     field: Literal["seen", "notify", "away", "revoked"]
@@ -240,6 +240,11 @@ class Change(Struct, kw_only=True):
     must: bool = False
     claims: tuple[str, ...] = ()
     overtaken: Callable[[], None] | None = None
+
+    def acted(self) -> list[int]:
+        """The accounts whose people did this; to have seen something is no deed: clients tell that by themselves."""
+        acted = [row.account for row in self.rows if isinstance(row, Patch) and row.field in {"away", "notify"}]
+        return acted if self.entry is None or self.entry.author is None else [*acted, self.entry.author]
 
 
 class Earlier(Struct, frozen=True):

@@ -187,6 +187,7 @@ class TestCommit:
             database.commit(
                 [
                     rows(account(MARY, "Mary"), account(JOHN, "John"), Patch(account=MARY, field="seen", value=9)),
+                    rows(Patch(account=MARY, field="seen", value=8)),
                     rows(Patch(account=MARY, field="notify", value="never")),
                     rows(Patch(account=MARY, field="away", value="tea"), Gone(table="account", key=JOHN)),
                     rows(Ban(what="eve", until=1.0, reason="a"), Ban(what="eve", until=None, reason="b")),

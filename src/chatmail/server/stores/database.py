@@ -189,6 +189,9 @@ class Database:
             return
         for row, _ in rows:
             match row:
+                case Patch(field="seen"):
+                    seen = "UPDATE account SET seen = max(seen, ?) WHERE id = ?"
+                    self._writer.execute(seen, (row.value, row.account))
                 case Patch():
                     self._writer.execute(f"UPDATE account SET {row.field} = ? WHERE id = ?", (row.value, row.account))
                 case Motd():

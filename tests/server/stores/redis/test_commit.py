@@ -108,7 +108,7 @@ async def test_rows_are_replaced_changed_and_deleted_in_their_order(url: str, ad
                 rows(Patch(account=MARY, field="seen", value=9), Patch(account=JOHN, field="seen", value=1)),
                 rows(Patch(account=MARY, field="notify", value="never"), Patch(account=MARY, field="revoked", value=2)),
                 rows(Patch(account=MARY, field="away", value="tea"), Gone(table="account", key=JOHN)),
-                rows(Patch(account=JOHN, field="seen", value=5)),
+                rows(Patch(account=JOHN, field="seen", value=5), Patch(account=MARY, field="seen", value=8)),
                 rows(Patch(account=ANN, field="seen", value=5), account(ANN, "Anna")),
                 rows(Ban(what="eve", until=1e10, reason="a"), Ban(what="eve", until=None, reason="b")),
                 rows(Ban(what="bob", until=1e10, reason=""), Gone(table="ban", key="bob")),

@@ -148,7 +148,7 @@ async def test_what_is_read_and_what_is_told_then_is_all_and_nothing_twice(url: 
         at = 0
         while not stop.is_set():
             at += 1
-            patch = Patch(account=MARY, field="seen", value=dice.randint(1, 9))
+            patch = Patch(account=MARY, field="revoked", value=dice.randint(1, 9))
             await server.commit(dice.choice([said(f"{server.node} {at}"), rows(patch)]))
 
     async with serving(url, url) as servers:
@@ -171,13 +171,13 @@ async def test_what_is_read_and_what_is_told_then_is_all_and_nothing_twice(url: 
             numbers = [number for number, _ in server.snapshot.entries]
             numbers += [number for number, _, _ in server.log if number is not None]
             assert numbers == list(range(1, int(str(number)) + 1))
-            assert seen(server) == seen(servers[0])
+            assert revoked(server) == revoked(servers[0])
             await server.end()
 
 
-def seen(server: Server) -> int:
-    """What the account has seen at last, as this server knows."""
-    value = server.snapshot.accounts[0].seen if server.snapshot.accounts else 0
+def revoked(server: Server) -> int:
+    """How often the account's tokens were made void at last, as this server knows."""
+    value = server.snapshot.accounts[0].revoked if server.snapshot.accounts else 0
     for _, _, found in server.log:
         for row in found:
             if isinstance(row, Patch):

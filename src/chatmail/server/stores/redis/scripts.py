@@ -154,8 +154,11 @@ local function write(row)  -- a command with its key, or a word of ours
   if command == 'MAIL' then
     call('HSET', P .. 'mail', last, key)
   elseif command == 'PATCH' then
-    if call('HEXISTS', P .. 'account', key) == 1 then
-      call('HSET', P .. 'account', key .. ':' .. row[3], row[4])
+    local field = key .. ':' .. row[3]
+    local seen = row[3] == 'seen' and call('HGET', P .. 'account', field)
+    local older = seen and tonumber(seen) > tonumber(row[4])
+    if call('HEXISTS', P .. 'account', key) == 1 and not older then
+      call('HSET', P .. 'account', field, row[4])
     end
   elseif command == 'LEAVE' then
     call('HDEL', NODES, key)
