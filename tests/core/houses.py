@@ -240,6 +240,7 @@ class Server(House):
         """What it knows holds no longer: it opens the store anew, and its people have to come back."""
         self._hang_up()
         operator = self.operator
+        operator.leave()
         self._start(self.street.snapshot())
         operator.move(self.hub)
         self.operator = operator

@@ -661,6 +661,7 @@ class TestSeveralServers:
         one.is_cut = False
         one.settle()
         assert answered == [True]
+        assert "what was asked for last may not be done: look, and ask for it again" in one.told
         assert one.operator.owed == 0
         assert one.operator.current_motd() == ""
         one.operator.motd("welcome!", one.now)
@@ -678,6 +679,7 @@ class TestSeveralServers:
         one.street.beat()
         assert one.node == "server-3"
         assert answered == []
+        assert not any("may not be done" in told for told in one.told)
 
     def test_the_figures_count_what_was_told_and_said_everywhere(self) -> None:
         one, two, mary, john = couple(host=HOST)

@@ -15,7 +15,7 @@ PATIENCE = 60.0
 """Nothing that must come takes longer than this, in seconds, unless it fails."""
 LEADS = "this server sends the mail of all from now on"
 GONE = "is gone"
-BACK = "this server is one of the others' again"
+BACK = "this server is back, as "
 """What a server says when it leads; of another that has ended, or is given up; and when it was itself, but is back."""
 
 
@@ -48,7 +48,8 @@ class Node:
         )  # fmt: skip
         before = len(self.lines)
         self._reading = asyncio.create_task(self._read(self._process))
-        await self.shows(f"listens on 127.0.0.1 port {self.port}", before)
+        line = await self.shows("listens on 127.0.0.1 port ", before)
+        self.port = int(line.rpartition(" ")[2])
 
     async def _read(self, process: Process) -> None:
         assert process.stdout

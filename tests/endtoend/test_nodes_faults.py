@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chatmail.core.wire import Left, Message
+from chatmail.server.stores.redis.scripts import FORMAT, HOUSE
 from tests.endtoend.conftest import Desk
 from tests.endtoend.guest import Guest, agree, guests
 from tests.endtoend.nodes import BACK, GONE, LEADS, Node, nodes, on_one_redis
@@ -218,6 +219,27 @@ async def test_when_redis_loses_everything_the_chat_goes_on(desk: Desk, loses: s
             for server in servers:
                 await server.shows("Redis has lost")
                 await server.shows(BACK)
+
+
+async def test_while_a_server_starts_anew_its_operator_waits_and_its_people_come_back_to_the_same_port(
+    desk: Desk,
+) -> None:
+    """Any port would do at first; and what is in the way for long is told once."""
+    async with (
+        on_one_redis(desk, 1, CHAT_PORT="0") as (redis, [server]),
+        Guest("John", [server.port], may_forget=True) as john,
+    ):
+        await redis.ask("HSET", HOUSE, "epoch", "another", "format", FORMAT + 1)
+        await server.shows("this server can't start anew yet: CHAT_DB=")
+        for command in ("/who", "/kick John", "/broadcast hello"):
+            await server.type(command, "not now: this server starts anew; try again in a moment")
+        await server.type("/log", "what is logged, and shown here")
+        await redis.ask("HSET", HOUSE, "format", FORMAT)
+        await server.shows(BACK)
+        john.say("hello?")
+        await john.confirmed()
+        await server.type("/who", "john@example.org")
+        assert sum("can't start anew" in line for line in server.lines) == 1
 
 
 # The network fails.

@@ -1,17 +1,21 @@
 """What the operator sets is what holds."""
 
+import asyncio
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from chatmail.core.limits import Limits
-from chatmail.server.app import limits_of, running
+from chatmail.server import app
+from chatmail.server.app import limits_of, running, start_anew
 from chatmail.server.session import Connection
 from chatmail.server.settings import Settings, SettingsError, load
 from chatmail.server.stores.database import MEMORY
-from tests.peer import Peer
+from tests.peer import PATIENCE, Peer
+from tests.ports import reserved_port
 
 CHOSEN = {
     "HISTORY": "11",
@@ -80,3 +84,40 @@ async def test_the_system_holds_as_much_of_a_connections_output_as_was_chosen(tm
         theirs = connection._transport.get_extra_info("socket")
         assert theirs.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * 64 * 1024, "socket(7): it is doubled"
         john.cut()
+
+
+async def test_a_server_that_starts_anew_waits_for_its_port_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(app, "AGAIN", 0.01)
+    with reserved_port() as reserved:
+        port = reserved.getsockname()[1]
+        settings = Settings(chat_port=port, chat_db=MEMORY, outbox=tmp_path)
+        async with AsyncExitStack() as present, AsyncExitStack() as other:
+            await other.enter_async_context(running(settings))
+            john = await Peer.joined(port, "John")
+            starting = asyncio.create_task(start_anew(settings, present, asyncio.Event()))
+            async with asyncio.timeout(PATIENCE):
+                while "can't start anew" not in caplog.text:
+                    await john.sync()
+            for _ in range(50):
+                await john.sync()
+            john.cut()
+            await other.aclose()
+            house = await starting
+            assert house is not None
+            john = await Peer.joined(port, "John")
+            john.cut()
+    [message] = caplog.messages
+    assert message.startswith(f"this server can't start anew yet: port {port} is taken")
+
+
+async def test_a_server_that_cannot_start_anew_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    """Its certificate is not there any more, say."""
+    settings = Settings(chat_port=0, chat_db=MEMORY, tls_cert=tmp_path / "gone.pem", tls_key=tmp_path / "gone.pem")
+    end = asyncio.Event()
+    async with AsyncExitStack() as present:
+        starting = asyncio.create_task(start_anew(settings, present, end))
+        await asyncio.sleep(0)
+        end.set()
+        assert await starting is None

@@ -415,6 +415,21 @@ async def test_quit_asks_where_somebody_can_be_asked() -> None:
     assert (c.quits, c.desk.ended) == (1, True)
 
 
+async def test_while_the_server_starts_anew_commands_are_put_off() -> None:
+    c = await Console.open("Mary", asks=True)
+    c.house.operator.leave()
+    for line in ("/who", "/broadcast hello", "/kick Mary", "/stats"):
+        assert await c.type(line) == ["not now: this server starts anew; try again in a moment"]
+    assert await c.type("/who now") == ["use /who: who is here"]
+    assert (await c.type("/help who"))[0] == "/who: who is here"
+    assert await c.type("/log debug") != []
+    c.house.operator.move(c.house.hub)
+    assert (await c.type("/who"))[0] == "1 person here"
+    c.house.operator.leave()
+    assert await c.type("/quit") == []
+    assert c.quits == 1
+
+
 async def test_quit_asks_nothing_while_nobody_is_here() -> None:
     c = await Console.open(asks=True)
     assert await c.type("/quit") == []

@@ -91,13 +91,21 @@ class Operator:
         """So many things that were asked for are not done yet, or not found."""
         self.answered: Callable[[], None] = lambda: None
         """Called when nothing is owed any more."""
+        self.away = False
+        """There is no hub in hands: nothing can be asked for."""
 
-    def move(self, hub: Hub) -> None:
-        """From now on, have another hub in hands; what was asked of the one before is done, or never will be."""
-        self._hub = hub
+    def leave(self) -> None:
+        """The hub is no more, until there is another; what was asked of it is done, or never will be."""
+        self.away = True
         if self.owed:
+            self._tell("what was asked for last may not be done: look, and ask for it again")
             self.owed = 0
             self.answered()
+
+    def move(self, hub: Hub) -> None:
+        """From now on, have another hub in hands."""
+        self._hub = hub
+        self.away = False
 
     def begin(self, now: float) -> None:
         """Put into the audit that the server has started."""

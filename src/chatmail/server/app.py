@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -49,7 +50,7 @@ STORE_TIME = 5.0
 """How long the last changes have to be stored, in seconds."""
 
 AGAIN = 2.0
-"""A store that can't be opened any more is tried again after so many seconds."""
+"""A server that can't start anew tries again after so many seconds."""
 
 OWN_DESCRIPTORS = 56
 """How many open files the server needs at most for itself: its database, its mail, its terminal, where it listens."""
@@ -110,6 +111,7 @@ async def serve(settings: Settings) -> None:
     with signals, console.logging(), _little_garbage() as collect:
         async with AsyncExitStack() as present:
             house = await present.enter_async_context(running(settings))
+            settings = replace(settings, chat_port=house.port)  # should it start anew, people come back to where it was
             collect()
             for line in _opening(settings, house):
                 _log.info(line)
@@ -122,13 +124,14 @@ async def serve(settings: Settings) -> None:
                     _log.warning(
                         "%s; this server starts anew, and its people come back by themselves", house.engine.outdated
                     )
+                    operator.leave()
                     await present.aclose()
-                    again = await _again(settings, present, end)
+                    again = await start_anew(settings, present, end)
                     if again is None:
                         break
                     house = again
                     operator.move(house.hub)
-                    _log.info("this server is one of the others' again")
+                    _log.info("this server is back, as %s", house.hub.cluster.node)
                 prompt.cancel()
             _log.info("going down: people are told, mail that is due goes out")
         sent, waiting = house.mail_figures()
@@ -146,16 +149,26 @@ async def _is_outdated(house: "House", end: asyncio.Event) -> bool:
     return not end.is_set()
 
 
-async def _again(settings: Settings, present: AsyncExitStack, end: asyncio.Event) -> "House | None":
-    """All the parts once more, as soon as the store can be opened; None when the server is to end before that."""
+async def start_anew(settings: Settings, present: AsyncExitStack, end: asyncio.Event) -> "House | None":
+    """All the parts once more, as soon as there can be; None when the server is to end before that.
+
+    They are put away with ``present``. What stands in the way is told, and tried again: nobody may be there to start
+    the server.
+    """
+    told = ""
     while not end.is_set():
         try:
             return await present.enter_async_context(running(settings))
-        except StoreError as error:
-            _log.error("this server can't start anew yet: %s", error)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(AGAIN):
-                    await end.wait()
+        except (StoreError, SettingsError) as error:
+            why = str(error)
+        except OSError as error:
+            why = _why(error, settings)
+        if why != told:
+            _log.error("this server can't start anew yet: %s", why)
+            told = why
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AGAIN):
+                await end.wait()
     return None
 
 
@@ -313,6 +326,7 @@ def _opening(settings: Settings, house: House) -> list[str]:
         *(certificate if house.fingerprint else []),
         mail,
         f"what is said is kept {_kept(settings)}",
+        *([f"this is {node}, one of the servers that share it"] if (node := house.hub.cluster.node) else []),
         "/help lists the commands",
     ]
 
@@ -323,7 +337,7 @@ def _kept(settings: Settings) -> str:
         return "in memory only, until the server ends (CHAT_DB=:memory:)"
     days = several(settings.keep_days, "day")
     if is_url(settings.chat_db):
-        return f"for {days} in {place(settings.chat_db)}, for all servers that share it"
+        return f"for {days} in {place(settings.chat_db)}"
     return f"for {days} in {settings.chat_db}"
 
 

@@ -19,6 +19,9 @@ from chatmail.terminal.text import harmless
 AGAIN = 10.0
 """For so many seconds, a second /quit is meant as one."""
 
+ANYTIME = frozenset({"/help", "/log", "/quit"})
+"""Commands that can be done while there is no hub."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +64,7 @@ class Desk:
 
     def _quit(self, now: float) -> Iterable[str]:
         """Ask the server to end, or first the operator; the question."""
-        people = self._operator.figures().people
+        people = 0 if self._operator.away else self._operator.figures().people
         sure = self._asked is not None and 0 <= now - self._asked <= AGAIN
         if self._asks and people and not sure:
             self._asked = now
@@ -124,6 +127,8 @@ class Desk:
         least, most = command.words
         if not least <= len(rest.split()) <= (len(rest) if most is None else most):
             raise command.misused()
+        if self._operator.away and command.name not in ANYTIME:
+            raise Mistake("not now: this server starts anew; try again in a moment")
         return command.run(self._house, rest, now)
 
     def offers(self, before: str, now: float) -> list[Offer]:
