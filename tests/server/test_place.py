@@ -84,9 +84,30 @@ def test_what_is_no_url_of_a_redis_is_refused_and_not_shown(url: str) -> None:
     assert mistake.isprintable()
 
 
-@pytest.mark.parametrize("path", ["redis", "redis.db", "redis/chat.db", "unix/redis:6379", "./redis:x", "chat@home.db"])
+@pytest.mark.parametrize(
+    "path", ["redis", "redis.db", "redis/chat.db", "unix/redis:6379", "./redis:x", "chat@home.db", "./db:6379", "db:x"]
+)
 def test_a_path_stays_a_path(path: str) -> None:
     assert load([], {"CHAT_DB": path}, Path("there")).chat_db == str(Path("there") / path)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown", "url", "file"),
+    [
+        ("localhost:6390", "localhost:6390", "redis://localhost:6390/0", "./localhost:6390"),
+        ("[::1]:6379/2", "[::1]:6379/2", "redis://[::1]:6379/2", "./[::1]:6379/2"),
+        (":s3cret@db.example.org:6379", "…@db.example.org:6379", "redis://:password@db.example.org:6379/0",
+         "./db.example.org:6379"),
+    ],
+)  # fmt: skip
+def test_where_a_redis_seems_to_be_meant_a_file_must_be_named_as_one(
+    given: str, shown: str, url: str, file: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load([], {"CHAT_DB": given}, Path())
+    assert caught.value.mistakes == (
+        f"CHAT_DB={shown!r} (from the environment) should be {url} for a Redis, or {file} for a file",
+    )
 
 
 def test_a_password_is_no_option() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 PORT = 6379
 """Where a Redis listens, unless its URL says otherwise."""
 _URL = re.compile(r"(?:rediss?|valkeys?|unix):|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_BARE = re.compile(r"([^/]*@)?((?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+):[0-9]{1,5}(?:/[0-9]*)?)", re.IGNORECASE | re.ASCII)
 
 
 def is_url(database: str) -> bool:
@@ -20,7 +21,16 @@ def is_url(database: str) -> bool:
 def public(database: str) -> str:
     """What may be shown of this, whatever somebody has written: of a URL, what kind of one it is."""
     kind = _URL.match(database)
+    bare = _BARE.fullmatch(database)
+    if kind is None and bare is not None and bare[1]:
+        return f"…@{bare[2]}"
     return f"{kind[0]}…" if kind else database
+
+
+def bare_place(database: str) -> str:
+    """The HOST:PORT of what would be the URL of a Redis if it began with redis://, "" of all else."""
+    bare = None if is_url(database) else _BARE.fullmatch(database)
+    return bare[2] if bare is not None else ""
 
 
 def place(url: str) -> str:

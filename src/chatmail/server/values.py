@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from chatmail.core.limits import Rate
 from chatmail.core.names import BadEmail, check_email
 from chatmail.core.wire import TEXT_MAX, unfit_text
-from chatmail.server.place import is_url
+from chatmail.server.place import bare_place, is_url
 
 Reader = Callable[[str, Path], Any]
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE | re.ASCII)
@@ -101,6 +101,10 @@ def database(value: str, folder: Path) -> str:
                 "unix:///its/socket; in a password, @ : / # ? % are %40 %3A %2F %23 %3F %25"
             )
         return value
+    bare = bare_place(value)
+    if bare:
+        url = f"redis://{':password@' if '@' in value else ''}{bare if '/' in bare else f'{bare}/0'}"
+        raise ValueError(f"{url} for a Redis, or ./{bare} for a file")
     return value if value == ":memory:" else str(in_folder(value, folder))
 
 
