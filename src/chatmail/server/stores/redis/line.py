@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -151,7 +157,7 @@ class Line:
                 if isinstance(reason, _REFUSALS):
                     raise Refused(_words(reason)) from error
             why = str(error) or "no answer"
-            raise Unreachable(f"Redis can't be reached ({why}); see whether it runs, and where") from error
+            raise Unreachable(f"Redis can't be reached ({why}); {_remedy(connection, error)}") from error
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -184,6 +190,22 @@ class Line:
 def masked(url: str) -> str:
     """An address without what is secret in it."""
     return re.sub(r"//.*@", "//***@", url).partition("?")[0]
+
+
+def _remedy(connection: AbstractConnection, error: Exception) -> str:
+    """What to look at where there is no connection: one end may speak TLS and the other not."""
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "let CHAT_DB name it as its certificate does, and SSL_CERT_FILE the authority's that signed that"
+    if isinstance(connection, UnixDomainSocketConnection) or "Connect call failed" in text:
+        return "see whether it runs, and where"
+    if isinstance(connection, SSLConnection):
+        return (
+            "see whether it runs, and speaks TLS on that port: if not, CHAT_DB begins with redis:// and not rediss://"
+        )
+    if isinstance(error, TimeoutError):
+        return "see whether it runs, and where"
+    return "see whether it runs, and whether it wants TLS on that port: then CHAT_DB begins with rediss://"
 
 
 def _was_reset(connection: AbstractConnection) -> bool:
