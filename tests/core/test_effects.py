@@ -171,5 +171,21 @@ class TestForgetting:
         one.settle()
         assert [entry.kind for _, entry in one.street.said()].count("left") == 1
         assert one.told[-1] == "John is forgotten"
-        assert two.told[-1] == "not done: nobody here was ever called 'John'"
+        assert two.told[-1] == "not done: /forget John: John was forgotten at another server"
         assert one.operator.owed == two.operator.owed == 0
+
+    def test_who_has_the_name_by_then_is_not_meant(self) -> None:
+        one, two, mary, john = couple(host=HOST)
+        two.operator.forget("John", two.now)
+        two.take()
+        two.is_cut = True
+        one.operator.forget("John", one.now)
+        one.settle()
+        other = one.peer()
+        other.join("John", "other@example.org")
+        two.is_cut = False
+        two.settle()
+        assert two.told[-1] == "not done: /forget John: John was forgotten at another server"
+        assert other.all(Bye) == []
+        for server in (one, two):
+            assert server.operator.whois("John", server.now).email == "other@example.org"

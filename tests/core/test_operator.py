@@ -65,7 +65,7 @@ class TestBroadcast:
         house, mary, john = pair()
         house.operator.broadcast("coffee!", house.now)
         house.refuse("the disk is full")
-        assert house.told == ["not done: the disk is full"]
+        assert house.told == ["not done: /broadcast coffee!: the disk is full"]
         assert mary.frames() == []
 
 
@@ -509,7 +509,7 @@ class TestAnswers:
             "John left: kicked: rude",
             "mail to mary@example.org is given up: no [550]",
             "mail to mary@example.org is dropped",
-            "not done: the disk is full",
+            "not done: /motd be kind: the disk is full",
         ]
         assert house.told == []
 

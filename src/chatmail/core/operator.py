@@ -31,6 +31,9 @@ from chatmail.core.records import (
 )
 from chatmail.core.wire import REASON_MAX, TEXT_MAX, Code, Refused, stamp, unfit_search, unfit_text
 
+NAMED_MAX = 40
+"""So many characters of what was asked for are told when it can't be done."""
+
 
 class Profile(Struct, frozen=True, kw_only=True):
     """What the operator sees of an account; times are seconds since the epoch, None for somebody not here."""
@@ -123,7 +126,7 @@ class Operator:
         entry = Entry(kind="notice", time=stamp(now), text=text)
         reached = len(self._hub.roster)
         done = f"broadcast to {reached} {'person' if reached == 1 else 'people'}"
-        self._do(now, f"broadcast: {text}", done, entry=entry)
+        self._do(now, f"/broadcast {text}", f"broadcast: {text}", done, entry=entry)
 
     def kick(self, name: str, reason: str, now: float) -> None:
         """Close somebody's connection; they may come back."""
@@ -150,7 +153,7 @@ class Operator:
         revoked = (Patch(account=one.id, field="revoked", value=one.revoked + 1) for one in accounts.values())
         until = "for good" if ban.until is None else f"until {stamp(ban.until):%Y-%m-%d %H:%M} UTC"
         act = _because(f"banned {ban.what} {until}", reason)
-        self._do(now, act, f"{ban.what} is banned {until}", rows=(ban, *revoked))
+        self._do(now, f"/ban {what}", act, f"{ban.what} is banned {until}", rows=(ban, *revoked))
 
     def unban(self, what: str, now: float) -> None:
         """Lift a ban."""
@@ -159,7 +162,7 @@ class Operator:
             raise Refused(Code.NO_SUCH_PERSON, f"{key} is not banned; /bans lists who is")
         gone = Gone(table="ban", key=key)
         done = f"{key} is no longer banned"
-        self._do(now, f"unbanned {key}", done, rows=(gone,))
+        self._do(now, f"/unban {what}", f"unbanned {key}", done, rows=(gone,))
 
     def bans(self, now: float) -> list[Ban]:
         """The bans that hold now."""
@@ -200,17 +203,22 @@ class Operator:
 
     def forget(self, name: str, now: float) -> None:
         """Delete an account: its name is free for another address, its token is void, its waiting mail is dropped."""
-        hub = self._hub
-        account = self._hub.accounts.known(name)
-        presence = hub.roster.get(account.id)
+        self._forget(self._hub.accounts.known(name), now)
 
+    def _forget(self, account: Account, now: float) -> None:
+        """Delete this account, unless somebody at another server has been faster with that."""
+        hub = self._hub
+        if hub.accounts.get(account.id) is None:
+            raise Refused(Code.NO_SUCH_PERSON, f"{account.name} was forgotten at another server")
+        presence = hub.roster.get(account.id)
         if presence is not None:
             hub.roster.expel(presence, FORGOTTEN, now)
         gone = Gone(table="account", key=account.id)
         act = f"forgot {account.name} <{account.email}>"
         claims = (whereabouts(account.id),)
         done = f"{account.name} is forgotten"
-        self._do(now, act, done, rows=(gone,), claims=claims, overtaken=lambda: self.forget(account.name, now))
+        again = partial(self._forget, account, now)
+        self._do(now, f"/forget {account.name}", act, done, rows=(gone,), claims=claims, overtaken=again)
 
     def motd(self, text: str, now: float) -> None:
         """Set the message of the day; an empty text is none."""
@@ -218,7 +226,7 @@ class Operator:
         if wrong is not None:
             raise wrong
         done = "the message of the day is set" if text else "no message of the day"
-        self._do(now, f"message of the day: {text or 'none'}", done, rows=(Motd(text=text),))
+        self._do(now, f"/motd {text}", f"message of the day: {text or 'none'}", done, rows=(Motd(text=text),))
 
     def current_motd(self) -> str:
         """The message of the day, empty for none."""
@@ -319,6 +327,7 @@ class Operator:
     def _do(
         self,
         now: float,
+        asked: str,
         act: str,
         done: str,
         *,
@@ -327,21 +336,23 @@ class Operator:
         claims: tuple[str, ...] = (),
         overtaken: Callable[[], None] | None = None,
     ) -> None:
-        """Have something done together with its line in the audit, and tell when it is, or that it is not."""
+        """Have what was ``asked`` done together with its line in the audit, and tell when it is, or that it is not."""
+        asked = " ".join(asked.split())
+        named = asked if len(asked) <= NAMED_MAX else f"{asked[:NAMED_MAX]}…"
 
         def stored(_: int | None) -> None:
             self._tell(done)
             self._settle()
 
         def refused(why: str) -> None:
-            self._tell(f"not done: {why}")
+            self._tell(f"not done: {named}: {why}")
             self._settle()
 
         def once_more(again: Callable[[], None]) -> None:
             try:
                 again()
             except Refused as refused:
-                self._tell(f"not done: {refused.text}")
+                self._tell(f"not done: {named}: {refused.text}")
             self._settle()
 
         self.owed += 1
