@@ -95,6 +95,7 @@ def test_who_was_made_to_go_is_told_at_once() -> None:
     assert presence.tells(came("Ann"), NOW)
     assert presence.tells(went("Bob", "kicked: spam"), NOW)
     assert not presence.tells(went("Eve", "connection lost"), NOW)
+    assert not presence.tells(went("Sam", "their server ended"), NOW)
 
 
 def test_not_all_who_ever_spoke_are_remembered() -> None:

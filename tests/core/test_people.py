@@ -2,7 +2,7 @@
 
 from msgspec import UNSET
 
-from chatmail.core.cluster import LAPSE
+from chatmail.core.cluster import BEAT, LAPSE
 from chatmail.core.limits import Limits
 from chatmail.core.records import Account, Snapshot
 from chatmail.core.wire import (
@@ -724,11 +724,27 @@ class TestADeadServer:
     def test_one_that_ends_as_it_should_is_no_loss_either(self) -> None:
         one, two, mary, john = couple()
         two.end()
-        assert one.told[-1] == "the server server-2 is gone"
+        assert one.told[-1] == "the server server-2 has ended"
         one.wait(GRACE - 1)
         assert mary.frames() == []
         one.wait(2)
-        assert mary.only(Left).name == "John"
+        left = mary.only(Left)
+        assert (left.name, left.reason) == ("John", "their server ended")
+
+    def test_when_the_one_that_leads_ends_the_next_one_says_so_as_well(self) -> None:
+        one, two, mary, john = couple()
+        one.end()
+        two.wait(BEAT + GRACE + 1)
+        assert john.only(Left).reason == "their server ended"
+
+    def test_who_was_at_a_server_that_ended_and_is_cut_off_later_was_cut_off(self) -> None:
+        one, two, mary, john = couple()
+        two.end()
+        (three,) = one.street.open(1)
+        three.peer().join("John", token=john.token)
+        three.die()
+        one.wait(LAPSE + 3 + GRACE)
+        assert mary.only(Left).reason == "connection lost"
 
     def test_when_the_one_that_leads_dies_the_next_one_announces_its_people(self) -> None:
         one, two, mary, john = couple()

@@ -21,8 +21,8 @@ REMEMBERED_MAX = 1_000
 
 Coming = wire.Joined | wire.Left
 
-_QUIET_REASONS = frozenset({"", "left", "connection lost"})
-"""Why people go by themselves."""
+_QUIET_REASONS = frozenset({"", "left", "connection lost", "their server ended"})
+"""Why people go whom nobody has sent away."""
 
 
 class Presence:

@@ -14,6 +14,7 @@ the holder's own clock ends it, see ``HOLD``.)
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from chatmail.core.people import CUT, ENDED
 from chatmail.core.records import Change, Gone, Leader, Row, Snapshot
 
 if TYPE_CHECKING:
@@ -95,10 +96,10 @@ class Cluster:
         if self.leads:
             self._hub.roster.expect_all(self.nodes, now)
 
-    def bury(self, node: str, now: float) -> None:
-        """The store has it that a server ended, or is given up."""
+    def bury(self, node: str, now: float, *, by_leader: bool) -> None:
+        """The store has it that a server is given up by the one that leads, or has ended as it should."""
         self.nodes.discard(node)
-        self._hub.tell(f"the server {node} is gone")
-        self._hub.roster.strand(node)
+        self._hub.tell(f"the server {node} {'is gone' if by_leader else 'has ended'}")
+        self._hub.roster.strand(node, CUT if by_leader else ENDED)
         if self.leads:
             self._hub.roster.expect_all(self.nodes, now)

@@ -7,6 +7,7 @@ others.
 from typing import TYPE_CHECKING
 
 from chatmail.core.bans import Bans
+from chatmail.core.cluster import LEADER
 from chatmail.core.people import FORGOTTEN, banned
 from chatmail.core.records import Account, Arrival, Ban, Change, Departure, Gone, Leader, Motd, Patch
 
@@ -35,7 +36,7 @@ def take_effect(hub: "Hub", change: Change, number: int | None, now: float) -> N
             case Leader():
                 hub.cluster.follow(row.node, now)
             case Gone():
-                _let_go(hub, row, now)
+                _let_go(hub, row, now, by_leader=LEADER in change.claims)
 
 
 def tell(hub: "Hub", change: Change) -> None:
@@ -76,7 +77,7 @@ def _ban(hub: "Hub", ban: Ban, now: float) -> None:
             hub.dismiss(session, "banned", retry=False)
 
 
-def _let_go(hub: "Hub", gone: Gone, now: float) -> None:
+def _let_go(hub: "Hub", gone: Gone, now: float, *, by_leader: bool) -> None:
     match gone:
         case Gone(table="account", key=int(id)):
             account = hub.accounts.get(id)
@@ -90,4 +91,4 @@ def _let_go(hub: "Hub", gone: Gone, now: float) -> None:
         case Gone(table="ban", key=str(what)):
             hub.bans.remove(what)
         case Gone(table="node", key=str(node)):
-            hub.cluster.bury(node, now)
+            hub.cluster.bury(node, now, by_leader=by_leader)

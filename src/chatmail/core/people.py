@@ -32,6 +32,7 @@ message of the day included."""
 
 FORGOTTEN = "forgotten by the operator"
 CUT = "connection lost"
+ENDED = "their server ended"
 TWICE = "you came in from another terminal"
 LEFT = "left"
 """The reason of who goes by their own wish."""
@@ -52,7 +53,19 @@ class Presence:
     at another one (``elsewhere``).
     """
 
-    __slots__ = ("account", "came", "elsewhere", "heard", "host", "leaving", "node", "session", "since", "until")
+    __slots__ = (
+        "account",
+        "came",
+        "elsewhere",
+        "heard",
+        "host",
+        "leaving",
+        "lost",
+        "node",
+        "session",
+        "since",
+        "until",
+    )
 
     def __init__(self, account: Account, since: datetime) -> None:
         self.account = account
@@ -68,6 +81,8 @@ class Presence:
         """When they last did something that the store has; of who is elsewhere, nothing else is known."""
         self.leaving = False
         """Their left is with the store."""
+        self.lost = CUT
+        """What is announced of them if they are not back after their server is gone."""
         self.until = 0.0
         """While they are cut off: when that is announced."""
 
@@ -232,6 +247,7 @@ class Roster:
             presence.session = None
         presence.came = arrival.came
         presence.node = arrival.node
+        presence.lost = CUT
         presence.host = arrival.host
         presence.elsewhere = arrival.node != self._hub.cluster.node
         if presence.elsewhere:
@@ -288,17 +304,18 @@ class Roster:
 
         self._hub.at(until, check)
 
-    def strand(self, node: str) -> None:
-        """A server is gone: who was there is cut off."""
+    def strand(self, node: str, reason: str) -> None:
+        """A server is gone, for this reason: who was there is cut off."""
         for presence in self._present.values():
             if presence.node == node:
                 presence.elsewhere = False
+                presence.lost = reason
 
     def expect_all(self, nodes: Collection[str], now: float) -> None:
         """Announce whoever does not come back of those who were at servers that are gone; ``nodes`` are left."""
         for presence in self._present.values():
             if presence.node not in nodes and not presence.connected:
-                self.expect_back(presence, CUT, now)
+                self.expect_back(presence, presence.lost, now)
 
     def expel(self, presence: Presence, reason: str, now: float, tell: Callable[[str], None] | None = None) -> None:
         """Somebody must go, at once; ``tell`` as for ``leave``."""
