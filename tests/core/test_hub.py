@@ -219,6 +219,15 @@ class TestMust:
         house.settle()
         assert house.store.snapshot().motd == "two"
 
+    def test_what_waits_for_the_store_can_be_named(self) -> None:
+        house, mary, john = pair()
+        changes = [Change(rows=(Motd(text=text),), must=text == "must") for text in ("one", "two", "must")]
+        house.hub.submit(changes[0])
+        house.hub.take()
+        for change in changes[1:]:
+            house.hub.submit(change)
+        assert house.hub.waiting() == [changes[2], changes[1]]
+
     def test_it_holds_up_no_answer(self) -> None:
         house, mary, john = pair()
         house.hub.submit(Change(must=True))

@@ -243,6 +243,10 @@ class Hub:
         """Whether there is something to take."""
         return bool(self._queue or self._musts)
 
+    def waiting(self) -> list[Change]:
+        """The changes submitted since the last call of ``take``."""
+        return [*self._musts, *(change for change, _ in self._queue)]
+
     def take(self) -> list[tuple[Change, Session | None]]:
         """The changes submitted since the last call: the batch of this tick."""
         batch = [(must, None) for must in self._musts] + self._queue

@@ -33,6 +33,7 @@ from chatmail.server.letters import compose, compose_code, fits
 from chatmail.server.lines import several
 from chatmail.server.listener import UNCOUNTED, Listener
 from chatmail.server.log import OPERATOR
+from chatmail.server.losses import losses
 from chatmail.server.mailers import Mailer, OutboxMailer, SmtpMailer
 from chatmail.server.place import is_url, place
 from chatmail.server.postman import Postman
@@ -305,7 +306,9 @@ async def _finish(postman: Postman, engine: Engine, hub: Hub) -> None:
         async with asyncio.timeout(STORE_TIME):
             await engine.rest()
     except TimeoutError:
-        _log.error("the last that was to be stored is lost: the store takes longer than %g s", STORE_TIME)
+        lost = losses(engine.unstored(hub))
+        if lost:
+            _log.error("not stored, since the store takes longer than %g s: %s", STORE_TIME, lost)
 
 
 def _opening(settings: Settings, house: House) -> list[str]:

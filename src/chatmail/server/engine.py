@@ -58,6 +58,8 @@ class Engine:
         """How long the last flush took."""
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
+        self._under_way: Sequence[Change] = ()
+        """The batch that the store has not answered yet."""
 
     def wake(self) -> None:
         """There is something to store, look up or flush."""
@@ -88,6 +90,10 @@ class Engine:
         self.wake()
         await self._rested.wait()
 
+    def unstored(self, hub: Hub) -> list[Change]:
+        """What was submitted, and is not stored as far as is known."""
+        return [*self._under_way, *hub.waiting()]
+
     def may_send(self) -> bool:
         """Whether mail is this server's to send at this very moment, and surely no other's."""
         cluster = self._cluster
@@ -103,12 +109,13 @@ class Engine:
             if not batch:
                 self._rested.set()
                 continue
-            changes = [change for change, _ in batch]
+            changes = self._under_way = [change for change, _ in batch]
             try:
                 results = await self._settled(hub, changes)
             except StoreError as error:
                 self._trouble(str(error))
                 hub.refused(batch, error.people)
+                self._under_way = ()
                 self._flush_now(hub)
                 await asyncio.sleep(PAUSE)
             else:
@@ -118,6 +125,7 @@ class Engine:
                 ):
                     self._trouble("")
                 hub.committed(batch, results, self._clock())
+                self._under_way = ()
                 await self._hand_out(hub)
 
     async def _settled(self, hub: Hub, changes: Sequence[Change]) -> Sequence[Stored]:
