@@ -4,8 +4,10 @@ import pytest
 
 from chatmail.core.pace import MINUTE
 from chatmail.core.wire import Away, Dm, Leave, Say
+from chatmail.server.command import Machine
 from chatmail.server.commands import TABLE
-from chatmail.server.desk import AGAIN
+from chatmail.server.desk import AGAIN, Desk
+from tests.core.houses import couple
 from tests.server.house import NOW, Console
 
 HINT = "this is not sent; /broadcast TEXT says it to everybody"
@@ -413,6 +415,25 @@ async def test_quit_asks_where_somebody_can_be_asked() -> None:
     assert c.quits == 0
     assert await c.type("/quit", NOW + AGAIN) == []
     assert (c.quits, c.desk.ended) == (1, True)
+
+
+def test_quit_asks_for_the_people_of_this_server_where_there_are_others() -> None:
+    one, two, mary, john = couple()
+    two.join("Ada")
+    machine = Machine(
+        memory=lambda: None, peak=lambda: 0, disk=lambda: None, level=lambda: "info", set_level=lambda _: None
+    )
+    here, there = [
+        Desk(server.operator, server.told.extend, server.told.clear, NOW, machine, asks=True) for server in (one, two)
+    ]
+    words = "at this server; /quit again ends it, the others go on"
+    assert here.answer("/quit", NOW) == [f"1 person is {words}"]
+    assert there.answer("/quit", NOW) == [f"2 people are {words}"]
+    mary.ask(Leave())
+    assert here.answer("/quit", NOW + AGAIN + 1) == []
+    assert here.ended
+    one.end()
+    assert there.answer("/quit", NOW + AGAIN + 1) == ["2 people are here; /quit again ends the server"]
 
 
 async def test_while_the_server_starts_anew_commands_are_put_off() -> None:

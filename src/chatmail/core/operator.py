@@ -59,11 +59,13 @@ class Standing(Struct, frozen=True):
 class Figures(Struct, frozen=True, kw_only=True):
     """The numbers of ``/stats``: counts, and bytes for ``journal_size``.
 
-    ``most``: so many people were here at once; ``directs``: direct messages. These, like ``mails_sent``, count from the
-    start of the server. ``servers`` share the store, this one under the name ``node``, and ``leader`` sends the mail.
+    ``own``: so many of the people are at this server; ``most``: so many people were here at once; ``directs``: direct
+    messages. These, like ``mails_sent``, count from the start of the server. ``servers`` share the store, this one
+    under the name ``node``, and ``leader`` sends the mail.
     """
 
     people: int
+    own: int
     most: int
     connections: int
     accounts: int
@@ -284,6 +286,7 @@ class Operator:
         hub = self._hub
         return Figures(
             people=len(hub.roster),
+            own=sum(one.node == hub.cluster.node for one in hub.roster.all()),
             most=hub.roster.most,
             connections=len(hub.sessions),
             accounts=len(hub.accounts),

@@ -55,7 +55,7 @@ TABLE = (
     Command("/help", "/help [COMMAND]", "this list, or more about a command", (0, 1), _help, (_names,)),
     Command(
         "/quit", "/quit", "end the server (so does Ctrl-D)", (0, 0), _quit,
-        more="While people are here, it takes a second /quit.",
+        more="While people are at this server, it takes a second /quit.",
     ),
 )  # fmt: skip
 

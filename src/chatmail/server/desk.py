@@ -64,11 +64,17 @@ class Desk:
 
     def _quit(self, now: float) -> Iterable[str]:
         """Ask the server to end, or first the operator; the question."""
-        people = 0 if self._operator.away else self._operator.figures().people
+        if self._operator.away:
+            self.end()
+            return ()
+        figures = self._operator.figures()
+        people, several_servers = figures.own, figures.servers > 1
         sure = self._asked is not None and 0 <= now - self._asked <= AGAIN
         if self._asks and people and not sure:
             self._asked = now
             verb = "is" if people == 1 else "are"
+            if several_servers:
+                return [f"{several(people, 'person')} {verb} at this server; /quit again ends it, the others go on"]
             return [f"{several(people, 'person')} {verb} here; /quit again ends the server"]
         self.end()
         return ()
