@@ -308,5 +308,5 @@ async def test_without_the_package_it_takes_a_server_says_what_to_install(desk: 
     assert (status, out) == (2, b"")
     [line] = err.decode().splitlines()
     assert line.startswith("CHAT_DB is Redis at 127.0.0.1:1, and speaking to it takes a package that is not installed")
-    assert line.endswith("Install it: pip install 'chatmail[redis]'")
+    assert line.endswith("Install it, in the clone of chatmail: .venv/bin/pip install -e '.[redis]'")
     assert "s3cret" not in line

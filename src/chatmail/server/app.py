@@ -252,7 +252,8 @@ def _store(settings: Settings, limits: Limits) -> Store:
         if not f"{error.name}.".startswith("redis."):
             raise
         mistake = f"CHAT_DB is {place(settings.chat_db)}, and speaking to it takes a package that is not installed"
-        raise SettingsError([f"{mistake} ({error}). Install it: pip install 'chatmail[redis]'"]) from None
+        remedy = "Install it, in the clone of chatmail: .venv/bin/pip install -e '.[redis]'"
+        raise SettingsError([f"{mistake} ({error}). {remedy}"]) from None
     return RedisStore(settings.chat_db, settings.keep_days, limits.entries_max, limits.bytes_max)
 
 

@@ -59,8 +59,8 @@ def prepare(settings: Settings) -> Tls | None:
     except ImportError as error:
         mistake = (
             f"CHAT_HOST={settings.chat_host} wants TLS, and making a certificate takes a package that is not installed "
-            f"({error}). Install it: pip install 'chatmail[tls]'; or set TLS_CERT and TLS_KEY to a certificate and its "
-            "key; or set TLS=off, and everything said crosses the network in clear"
+            f"({error}). Install it, in the clone of chatmail: .venv/bin/pip install -e '.[tls]'; or set TLS_CERT and "
+            "TLS_KEY to a certificate and its key; or set TLS=off, and everything said crosses the network in clear"
         )
         raise SettingsError([mistake]) from None
     except OSError as error:
