@@ -1097,6 +1097,23 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         one.wait(1_000)
         assert one.deliver() == two.deliver() == []
 
+    def test_nor_when_it_waits_for_its_turn_once_more(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver(Fate.LATER, "the mail server is busy")
+        two.operator.retry(two.now)
+        two.take()
+        two.refuse()
+        two.is_cut = True
+        one.tick(30)
+        assert len(one.deliver()) == 1
+        two.is_cut = False
+        two.learn()
+        two.settle()
+        one.wait(1_000)
+        assert one.deliver() == two.deliver() == []
+        assert {kept.state for kept in one.store.snapshot().letters} == {"sent"}
+
     def test_a_letter_that_is_to_be_tried_again_at_the_moment_it_is_sent_is_sent_once(self) -> None:
         one, two, john, letter = in_hands()
         two.told.clear()

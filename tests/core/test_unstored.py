@@ -1,5 +1,6 @@
 """What becomes of what is not in the store: whoever asked is told, in their turn, and may go on."""
 
+from chatmail.core.records import Change, Motd
 from chatmail.core.wire import Ack, Bye, Code, Error, Leave, Message, Ping, Pong, Say, Welcome
 from tests.core.house import joining
 from tests.core.houses import Street, at_once
@@ -67,6 +68,20 @@ class TestOvertaken:
         assert [type(frame) for frame in john.frames()] == [Error]
         one.settle()
         assert [type(frame) for frame in john.frames()] == [Message, Pong]
+
+    def test_what_cannot_be_decided_anew_is_refused(self) -> None:
+        one, two = Street().open(2)
+        mary, john = one.join("Mary"), two.join("John")
+        mary.frames()
+        for peer in (mary, john):
+            hub = peer.house.hub
+            hub.submit(Change(rows=(Motd(text=peer.name),), claims=("motd",)), peer.session)
+        at_once(one, two)
+        two.commit()
+        one.settle()
+        assert mary.only(Error).code == Code.UNAVAILABLE
+        assert john.frames() == []
+        assert one.hub.motd == two.hub.motd == "John"
 
     def test_what_the_operator_asked_for_is_done_all_the_same(self) -> None:
         one, two = Street().open(2)

@@ -96,6 +96,8 @@ class Hub:
         self._musts: list[Change] = []
         self._claimed: set[str] = set()
         """What other servers have claimed since the last batch was taken."""
+        self._claiming: set[str] = set()
+        """What is claimed by what waits to be taken; of some of it, that may be over."""
         self._submitted = 0
         self._settled = 0
         self._newcomers: deque[tuple[float, Session]] = deque()
@@ -227,6 +229,7 @@ class Hub:
 
     def submit(self, change: Change, session: Session | None = None) -> None:
         """Have a change stored; what it does is done in ``committed``."""
+        self._claiming.update(change.claims)
         if change.must:
             self._musts.append(change)
             self._wake()
@@ -252,6 +255,7 @@ class Hub:
         batch = [(must, None) for must in self._musts] + self._queue
         self._musts, self._queue = [], []
         self._claimed.clear()
+        self._claiming.clear()
         return batch
 
     def committed(self, batch: Sequence[tuple[Change, Session | None]], results: Sequence[Stored], now: float) -> None:
@@ -269,8 +273,8 @@ class Hub:
 
     def learn(self, change: Change, number: int | None, now: float) -> None:
         """Another server that shares the store has this change there, under this number."""
-        if change.claims:
-            self._claimed.update(change.claims)
+        self._claimed.update(change.claims)
+        if not self._claiming.isdisjoint(change.claims):
             self._queue = unstored.judged_again(self, self._queue, change.claims)
             self._musts = self._judged_again(self._musts, change.claims)
         self._apply(change, number, now)
@@ -292,7 +296,9 @@ class Hub:
 
     def refused(self, batch: Sequence[tuple[Change, Session | None]], why: str) -> None:
         """The store surely has nothing of this batch: whoever asked is told."""
-        self._musts[:0] = self._judged_again([change for change, _ in batch if change.must], self._claimed)
+        musts = self._judged_again([change for change, _ in batch if change.must], self._claimed)
+        self._musts[:0] = musts
+        self._claiming.update(claim for change in musts for claim in change.claims)
         for change, session in batch:
             unstored.refused(self, change, session, why)
             self._settle(change, session)
