@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatmail.core.records import Act, Change, Entry, Gone, Leader, Letter, Patch
+from chatmail.core.records import Act, Change, Departure, Entry, Gone, Leader, Letter, Patch
 from chatmail.core.wire import stamp
 from chatmail.server.losses import losses
 
@@ -25,8 +25,8 @@ def entry(kind: str) -> Entry:
         ([Change(entry=entry("message")), Change(entry=entry("direct"))], "2 messages"),
         ([Change(entry=entry("notice"), rows=(ACT,))], "1 message, 1 line of the audit (ended the server)"),
         ([Change(rows=(LETTER, Gone(table="mail", key=1)))], "what became of 1 mail"),
-        ([Change(entry=entry("left")), Change(rows=(SEEN,)), Change(rows=(ACT, SEEN))],
-         "1 line of the audit (ended the server), 3 other changes"),
+        ([Change(entry=entry("left"), rows=(Departure(account=1, reason="left"),))], ""),
+        ([Change(rows=(SEEN,)), Change(rows=(ACT, SEEN))], "1 line of the audit (ended the server), 2 other changes"),
     ],
 )  # fmt: skip
 def test_what_is_lost_is_named(changes: list[Change], words: str) -> None:

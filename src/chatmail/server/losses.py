@@ -2,25 +2,25 @@
 
 from collections.abc import Iterable
 
-from chatmail.core.records import Act, Change, Gone, Leader, Letter
+from chatmail.core.records import Act, Arrival, Change, Departure, Gone, Leader, Letter, Row
 from chatmail.server.lines import clip, several
 
 _SAID = frozenset({"message", "direct", "notice"})
 
 
 def losses(changes: Iterable[Change]) -> str:
-    """What these would have kept, "" for nothing: that a server leads, or is gone, the others find by themselves."""
+    """What these would have kept, "" for nothing: who is here, and which server leads, is found out anew."""
     said = letters = others = 0
     acts: list[str] = []
     for change in changes:
-        rows = [row for row in change.rows if not (isinstance(row, Leader) or is_server(row))]
+        rows = [row for row in change.rows if not _is_found_anew(row)]
         audited = [row.text for row in rows if isinstance(row, Act)]
         acts += audited
         if change.entry is not None and change.entry.kind in _SAID:
             said += 1
         elif any(isinstance(row, Letter) for row in rows):
             letters += 1
-        elif change.entry is not None or len(rows) > len(audited):
+        elif len(rows) > len(audited):
             others += 1
     named = [
         several(said, "message") if said else "",
@@ -31,6 +31,5 @@ def losses(changes: Iterable[Change]) -> str:
     return ", ".join(filter(None, named))
 
 
-def is_server(row: object) -> bool:
-    """Whether this tells that a server is gone."""
-    return isinstance(row, Gone) and row.table == "node"
+def _is_found_anew(row: Row) -> bool:
+    return isinstance(row, Arrival | Departure | Leader) or (isinstance(row, Gone) and row.table == "node")
