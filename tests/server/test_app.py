@@ -108,7 +108,7 @@ async def test_a_server_that_starts_anew_waits_for_its_port_and_says_so_once(
             assert house is not None
             john = await Peer.joined(port, "John")
             john.cut()
-    [message] = caplog.messages
+    [message] = [record.getMessage() for record in caplog.records if record.name == "chatmail"]
     assert message.startswith(f"this server can't start anew yet: port {port} is taken")
 
 

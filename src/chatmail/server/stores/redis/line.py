@@ -108,6 +108,8 @@ class Line:
         except (RedisError, TypeError, ValueError) as error:
             raise StoreError("it is no address of a Redis; name it as in redis://HOST:6379/0") from error
         self._lock = asyncio.Lock()
+        self._answered = False
+        """Redis has answered there: what it speaks, and where it is, was right."""
 
     async def call(self, *command: Argument, patience: float = PATIENCE) -> Any:
         """The answer to one command, which may take so many seconds."""
@@ -150,6 +152,7 @@ class Line:
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await connection.send_packed_command(connection.pack_command("PING"), check_health=False)
                 await connection.read_response()
+            self._answered = True
         except (RedisError, OSError) as error:  # TimeoutError is one
             await connection.disconnect(nowait=True)
             # Where the library shakes hands, a refusal may come wrapped.
@@ -157,7 +160,8 @@ class Line:
                 if isinstance(reason, _REFUSALS):
                     raise Refused(_words(reason)) from error
             why = str(error) or "no answer"
-            raise Unreachable(f"Redis can't be reached ({why}); {_remedy(connection, error)}") from error
+            remedy = "see whether it runs, and where" if self._answered else _remedy(connection, error)
+            raise Unreachable(f"Redis can't be reached ({why}); {remedy}") from error
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
