@@ -83,7 +83,7 @@ class Hub:
         self.bans = Bans(snapshot.bans)
         self.door = Door(self.accounts, self.bans, limits, random)
         self.cluster = Cluster(self, snapshot)
-        self.roster = Roster(self, snapshot.arrivals, snapshot.nodes)
+        self.roster = Roster(self, snapshot)
         self.code_letter = code_letter
         self.journal = Journal(
             snapshot.last - len(snapshot.entries), entries_max=limits.entries_max, bytes_max=limits.bytes_max
@@ -106,7 +106,6 @@ class Hub:
         self._order = count()
         for seq, entry in snapshot.entries:
             self._publish(entry, seq)
-            self.roster.hear(entry.author, entry.time.timestamp())
         self.mailroom = Mailroom(self, snapshot, fits, post)
 
     # Connections.

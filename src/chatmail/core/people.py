@@ -11,7 +11,7 @@ Where several servers share the store, each knows of everybody. Where somebody i
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from chatmail.core.records import Account, Arrival, Change, Departure, Entry
+from chatmail.core.records import Account, Arrival, Change, Departure, Entry, Snapshot
 from chatmail.core.session import Session
 from chatmail.core.wire import People, Person, stamp
 
@@ -123,11 +123,10 @@ class Roster:
 
     Args:
         hub: whose people these are.
-        arrivals: who is here at other servers, or was when those ended.
-        nodes: the servers that live.
+        snapshot: who is here at other servers, or was when those ended; which servers live; what was said.
     """
 
-    def __init__(self, hub: "Hub", arrivals: Iterable[Arrival] = (), nodes: Collection[str] = ()) -> None:
+    def __init__(self, hub: "Hub", snapshot: Snapshot) -> None:
         self._hub = hub
         self._present: dict[int, Presence] = {}
         self._order: list[Presence] = []
@@ -142,11 +141,13 @@ class Roster:
         """So many comings and goings are entries of the journal."""
         self._listed: dict[int, Person] | None = None
         """The list of people as it is for all, by account, until it changes: a storm of joins asks for it each time."""
-        for arrival in arrivals:
+        for arrival in snapshot.arrivals:
             account = hub.accounts.get(arrival.account)
             if account is not None:
                 presence = self.arrive(arrival, account, max(arrival.came, arrival.since.timestamp()), told=True)
-                presence.elsewhere = arrival.node in nodes
+                presence.elsewhere = arrival.node in snapshot.nodes
+        for _, entry in snapshot.entries if self._present else ():
+            self.hear(entry.author, entry.time.timestamp())
         self.told = 0
 
     def __len__(self) -> int:
