@@ -14,12 +14,14 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chatmail.core.wire import Left, Message
-from chatmail.server.stores.redis.scripts import FORMAT, HOUSE
+from chatmail.server.stores.redis.scripts import FORMAT, HOUSE, NODES
+from tests.benchmarks.flood import memory
 from tests.endtoend.conftest import Desk
 from tests.endtoend.guest import Guest, agree, guests
 from tests.endtoend.nodes import BACK, GONE, LEADS, Node, nodes, on_one_redis
 from tests.faultproxy import FaultProxy
 from tests.redisserver import RedisServer, needs_redis
+from tests.server.stores.redis.scene import said, serving
 
 pytestmark = [needs_redis, pytest.mark.slow]
 
@@ -275,6 +277,22 @@ async def test_a_server_cannot_reach_redis_for_a_moment(desk: Desk, fault: Calla
         await agree([lost, *people])
         assert {guest.comings for guest in people} == {1}
         assert lost.comings == 1 or any(GONE in line for line in near.lines), "who was not given up loses nobody"
+
+
+async def test_a_server_that_starts_anew_lets_go_of_all_it_held_before(desk: Desk) -> None:
+    """Often enough, it would else be out of memory: 10,000 messages are some 3 MiB."""
+    async with RedisServer(desk.folder / "redis") as redis:
+        async with serving(redis.url) as (store,):
+            for at in range(200):
+                await store.commit(*(said(f"{at} {'x' * 100}") for _ in range(50)))
+        async with nodes(desk, redis.url) as (server,):
+            sizes = []
+            for _ in range(6):
+                before = len(server.lines)
+                await redis.ask("DEL", NODES)
+                await server.shows(BACK, before)
+                sizes.append(memory(server.pid))
+            assert sizes[-1] - sizes[0] < 6_000_000, sizes
 
 
 @pytest.mark.parametrize("fault", [FaultProxy.cut, FaultProxy.fall_silent])

@@ -132,6 +132,7 @@ async def serve(settings: Settings) -> None:
                         break
                     house = again
                     operator.move(house.hub)
+                    collect()
                     _log.info("this server is back, as %s", house.hub.cluster.node)
                 prompt.cancel()
             _log.info("going down: people are told, mail that is due goes out")
@@ -183,6 +184,9 @@ def _little_garbage() -> Iterator[Callable[[], None]]:
     threshold = gc.get_threshold()
 
     def collect() -> None:
+        if gc.get_freeze_count():  # what an earlier start made is garbage by now
+            gc.unfreeze()
+            gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE)
         gc.enable()
