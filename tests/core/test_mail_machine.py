@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from msgspec import UnsetType
 
+from chatmail.core.failures import SURELY_TOLD
 from chatmail.core.limits import Limits
-from chatmail.core.mailroom import SURELY_TOLD
 from chatmail.core.records import Draft, Fate, Letter, Outcome
 from chatmail.core.wire import (
     Ack,

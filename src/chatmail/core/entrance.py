@@ -59,7 +59,7 @@ def leave(hub: "Hub", session: Session, _: Leave, now: float) -> None:
         hub.dismiss(session, "you left", retry=False)
     else:
         session.blocked = True
-        hub.mailroom.heard(presence.account.id, session.floor)
+        hub.mailroom.failures.heard(presence.account.id, session.floor)
         hub.roster.leave(presence, LEFT, now, session)
 
 
@@ -211,5 +211,5 @@ def _welcome(
             catch_up(hub, session, account, after=unseen, gap=False, then=history)
         else:
             session.prologue += history
-    hub.mailroom.confess(account.id)
+    hub.mailroom.failures.confess(account.id)
     hub.touch(session)

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from chatmail.core.cluster import LEADER
 from chatmail.core.digest import Digest
+from chatmail.core.failures import Failures
 from chatmail.core.hourly import Hourly
 from chatmail.core.names import same_email
 from chatmail.core.records import (
@@ -42,15 +43,6 @@ def fate(message_id: str) -> str:
 
 PER_SENDER = 60
 """Mails in an hour that hold something of one sender. What else they write waits: no address is left out for good."""
-SURELY_TOLD = 2
-"""A failure that was told, and heard nothing of, may lie in a dead connection; signs of life after it count."""
-
-
-class _Owed(Struct):
-    """A failure, how often its author was told of it, and the signs of life since."""
-
-    receipt: Receipt
-    told: int = 0
 
 
 class Mailroom:
@@ -82,9 +74,7 @@ class Mailroom:
         """By Message-ID, the letters of which it is not stored yet how sending them went; whether another server has
         settled them meanwhile."""
         self._reserved: Counter[str] = Counter()
-        self._failures: dict[int, list[_Owed]] = {}
-        for failure in snapshot.failures:
-            self._failures.setdefault(failure.author, []).append(_Owed(failure.receipt))
+        self.failures = Failures(hub, snapshot.failures, self._hand)
         mails = [(mail, hub.accounts.get(mail.reader)) for mail in snapshot.mails]
         self.digest.restore([(mail, reader.email) for mail, reader in mails if reader], snapshot.letters)
         self._strays = [mail for mail, reader in mails if reader is None]
@@ -166,7 +156,7 @@ class Mailroom:
 
         What still waits to be frozen is dropped when its time comes.
         """
-        self._failures.pop(reader.id, None)
+        self.failures.forget(reader.id)
         if self._hub.cluster.leads:
             self._drop_frozen()
 
@@ -254,7 +244,7 @@ class Mailroom:
             self.dead.pop(after.message_id, None)
             if state == "failed":
                 self.dead[after.message_id] = after
-                self._admit(failures)
+                self.failures.admit(failures)
             elif state != "held" or after.tries == 1:
                 for mail in letter.mails:
                     self.tell(mail, state, detail)
@@ -279,30 +269,6 @@ class Mailroom:
         return tuple(
             Failure(author=mail.author, receipt=self._receipt(mail, "failed", detail)) for mail in letter.mails
         )
-
-    def _admit(self, failures: Sequence[Failure]) -> None:
-        """The store has these: their authors are told, now or when they come."""
-        for failure in failures:
-            owed = _Owed(failure.receipt)
-            self._failures.setdefault(failure.author, []).append(owed)
-            owed.told += self._hand(failure.author, owed.receipt)
-
-    def confess(self, author: int) -> None:
-        """Tell somebody who just came in which of their mails failed."""
-        for owed in self._failures.get(author, ()):
-            owed.told += self._hand(author, owed.receipt)
-
-    def heard(self, author: int, floor: int) -> None:
-        """A sign of life of somebody, who is told of nothing with a number up to ``floor``."""
-        kept = []
-        for owed in self._failures.pop(author, ()):
-            owed.told += owed.told > 0 and owed.receipt.seq > floor
-            if owed.told > SURELY_TOLD:
-                self._hub.submit(Change(rows=(Gone(table="failure", key=owed.receipt.seq),), must=True))
-            else:
-                kept.append(owed)
-        if kept:
-            self._failures[author] = kept
 
     def retry(self, now: float, tell: Callable[[str], None], message_id: str | None = None) -> int:
         """Try letters again now: those waiting for their next try and the dead, or the one with this id.
@@ -347,7 +313,7 @@ class Mailroom:
         failures = self._failures_of(letter, "the operator of this chat dropped it") if dead is None else ()
 
         def stored(_: int | None) -> None:
-            self._admit(failures)
+            self.failures.admit(failures)
             (tell or self._hub.tell)(f"mail to {address} is dropped")
 
         def overtaken() -> None:
@@ -390,7 +356,7 @@ class Mailroom:
                 case Told():
                     self._hand(row.author, row.receipt)
                 case Failure():
-                    self._admit([row])
+                    self.failures.admit([row])
                 case Gone(table="mail", key=int(seq)) if seq not in frozen:
                     mail = self.digest.pick(seq) or self._pick_stray(seq)
                     if mail is not None:
@@ -398,8 +364,7 @@ class Mailroom:
                 case Gone(table="letter", key=str(message_id)):
                     self._settled(message_id)
                 case Gone(table="failure", key=int(seq)):
-                    for owed in self._failures.values():
-                        owed[:] = [one for one in owed if one.receipt.seq != seq]
+                    self.failures.settle(seq)
 
     def _pick_stray(self, seq: int) -> Mail | None:
         mail = next((mail for mail in self._strays if mail.seq == seq), None)

@@ -233,7 +233,7 @@ def ping(hub: "Hub", session: Session, frame: Ping, now: float) -> None:
     """A sign of life, which from now on is expected; and how far this person has read."""
     account = _account(session)
     hub.watch(session, now)
-    hub.mailroom.heard(account.id, session.floor)
+    hub.mailroom.failures.heard(account.id, session.floor)
     if (
         frame.seq is not UNSET
         and session.proven
