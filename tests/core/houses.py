@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from chatmail.core.cluster import BEAT
+from chatmail.core.cluster import BEAT, HOLD
 from chatmail.core.limits import Limits
 from chatmail.core.records import (
     Arrival,
@@ -166,6 +166,8 @@ class Server(House):
         self.node = snapshot.node
         self.position = self._decided = len(self.street.log)
         """So much of the log it knows; so much it knew when the batch that is on its way was decided on."""
+        self.beaten = float("-inf")
+        """When it last showed that it lives."""
         self.written: list[Stored] | None = None
         """What became of that batch, before the server has heard of it."""
         self._upto = 0
@@ -223,7 +225,12 @@ class Server(House):
         if self.node not in self.street.beats:
             self.anew()
         self.street.beats[self.node] += 1
+        self.beaten = self.street.now
         self.hub.cluster.hear(dict(self.street.beats), self.now)
+
+    def may_send(self) -> bool:
+        """Whether mail is this one's to send."""
+        return self.hub.mailroom.leads and self.street.now < self.beaten + HOLD
 
     def die(self) -> None:
         """It is gone, and nobody was told."""
@@ -239,9 +246,11 @@ class Server(House):
     def anew(self) -> None:
         """What it knows holds no longer: it opens the store anew, and its people have to come back."""
         self._hang_up()
-        operator = self.operator
+        operator, unreported = self.operator, self.hub.mailroom.unreported()
         operator.leave()
         self._start(self.street.snapshot())
+        for letter, outcome in unreported:
+            self.hub.mailroom.outcome(letter, outcome, self.now)
         operator.move(self.hub)
         self.operator = operator
 

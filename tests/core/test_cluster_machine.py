@@ -6,6 +6,7 @@ given up, and new ones.
 """
 
 import sys
+from collections import Counter
 from contextlib import suppress
 from itertools import pairwise
 from typing import TypeVar
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec import UNSET
 
-from chatmail.core.cluster import BEAT, LAPSE
+from chatmail.core.cluster import BEAT, LAPSE, SEND_TIME
 from chatmail.core.limits import Limits
 from chatmail.core.records import Departure, Draft, Fate, Letter, Outcome
 from chatmail.core.wire import Dm, Frame, Leave, Notify, Ping, Refused, Resume, Say, Welcome, When
@@ -82,6 +83,10 @@ class Servers(RuleBasedStateMachine):
         self.people = {name: Person(name, f"{name.lower()}@example.org") for name in NAMES}
         self.people["a thief"] = Person(NAMES[0], "thief@example.org")
         self.jobs: list[Job] = []
+        self.sent = Counter[str]()
+        """By Message-ID, how often letters came into their mailbox."""
+        self.doubtful: set[str] = set()
+        """Those that may come there once more: nobody could know, or an operator did not want to wait."""
         self.ids = 0
         for at, name in enumerate(NAMES):
             self._join(self.people[name], self._server(at))
@@ -185,6 +190,7 @@ class Servers(RuleBasedStateMachine):
     @rule(at=places)
     def retry(self, at: int) -> None:
         server = self._server(at)
+        self.doubtful.update(letter.message_id for letter in server.operator.letters()[0])
         server.operator.retry(server.now)
 
     @rule(at=places, which=places)
@@ -231,10 +237,22 @@ class Servers(RuleBasedStateMachine):
         for job in self._one(ready, at):
             assert job.letter is not None
             self.jobs.remove(job)
-            if lay_down:
+            if lay_down or not job.server.may_send():
                 job.hub.mailroom.lay_down(job.letter)
             else:
+                if fate is Fate.SENT:
+                    self._arrived(job.letter)
                 job.hub.mailroom.outcome(job.letter, Outcome(fate=fate, reply="as it is"), job.server.now)
+
+    def _arrived(self, letter: Letter) -> None:
+        again = self.sent[letter.message_id] > 0
+        assert not again or letter.message_id in self.doubtful, "sent twice, though who sent it first lives"
+        event("sent twice" if again else "sent")
+        self.sent[letter.message_id] += 1
+
+    def _doubt(self, server: Server) -> None:
+        """What this one has sent and not reported may never be known, or too late."""
+        self.doubtful.update(letter.message_id for letter, _ in server.hub.mailroom.unreported())
 
     def _current(self) -> list[Job]:
         """What is in hands still: not what a server had that died, nor what was not to be frozen."""
@@ -287,9 +305,17 @@ class Servers(RuleBasedStateMachine):
         self.time(beats)
         server.is_cut = False
 
+    @rule(at=places, to=names, fate=fates, beats=st.integers(4, 9))
+    def lapse(self, at: int, to: str, fate: Fate, beats: int) -> None:
+        """One that leads mails something, and before it can say so it hears and says nothing for so long."""
+        self.errand(at, to, fate)
+        for server in self._one([server for server in self.street.houses if server.hub.cluster.leads], at):
+            self.stand_still(self.street.houses.index(server), beats)
+
     @rule(at=places, really=rarely, replace=st.booleans())
     def die(self, at: int, really: bool, replace: bool) -> None:
         if really and len(self.street.houses) > 1:
+            self._doubt(self._server(at))
             self._server(at).die()
             if replace:
                 Server(self.street)
@@ -298,6 +324,7 @@ class Servers(RuleBasedStateMachine):
     def end(self, at: int, really: bool) -> None:
         server = self._server(at)
         if really and len(self.street.houses) > 1 and not server.is_cut and server.node in self.street.beats:
+            self._doubt(server)
             server.end()
 
     @rule()
@@ -311,6 +338,9 @@ class Servers(RuleBasedStateMachine):
             self.street.now += BEAT
             for server in list(self.street.houses):
                 server.tick(BEAT)
+            for server in self.street.houses:
+                if self.street.now >= server.beaten + SEND_TIME:
+                    self._doubt(server)
             for server in self.street.within():
                 server.beat()
 
@@ -367,8 +397,9 @@ class Servers(RuleBasedStateMachine):
         for name in here:
             self._send_now(name, Notify(when="always"))
         for _ in range(3):
-            while leader.deliver():
-                pass
+            while (letters := leader.deliver()) != []:
+                for letter in letters:
+                    self._arrived(letter)
             self.street.wait(100 * WINDOW)
         self.rest()
         assert leader.operator.letters()[0] == []

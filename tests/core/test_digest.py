@@ -373,7 +373,7 @@ def test_a_letter_that_waits_can_be_hurried() -> None:
     office = Office()
     office.add(1)
     letter = office.digest.outcome(office.freeze(NOON), LATER, NOON)
-    office.digest.hurry(letter, NOON + 1)
+    office.digest.reschedule(letter, NOON + 1)
     hurried = office.digest.take(NOON + 1)
     assert hurried == replace(letter, due=NOON + 1)
     office.digest.outcome(hurried, SENT, NOON + 2)
@@ -384,7 +384,7 @@ def test_a_letter_that_is_in_somebodys_hands_is_not_hurried() -> None:
     office = Office()
     office.add(1)
     letter = office.freeze(NOON)
-    office.digest.hurry(letter, NOON)
+    office.digest.reschedule(letter, NOON)
     assert office.digest.take(NOON) is None
     assert office.digest.outcome(letter, LATER, NOON).due == NOON + 30
 
@@ -676,3 +676,25 @@ def test_two_days_of_steady_traffic_make_at_most_48_emails_a_day(every: float) -
     day.run(arrivals)
     day.check(arrivals, 60.0)
     assert PER_DAY < sum(letter.made < NOON + 2 * DAY for letter in day.letters.values()) <= 2 * PER_DAY
+
+
+# In nobody's hands.
+
+
+def test_what_is_laid_down_is_the_first_that_is_taken() -> None:
+    office = Office()
+    office.add(1)
+    letter = office.freeze(NOON)
+    office.add(2, reader=BOB)
+    office.digest.lay_down(letter)
+    assert office.digest.take(NOON) == letter
+
+
+def test_what_is_put_off_waits_though_it_is_laid_down() -> None:
+    office = Office()
+    office.add(1)
+    letter = office.freeze(NOON)
+    assert office.digest.put_off(NOON + 60) == [replace(letter, due=NOON + 60)]
+    assert office.digest.due() is None
+    office.digest.lay_down(letter)
+    assert due(office) == NOON + 60

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatmail.core.cluster import BEAT
+from chatmail.core.cluster import BEAT, LAPSE, SEND_TIME
 from chatmail.core.digest import DAY
 from chatmail.core.hourly import HOUR
 from chatmail.core.limits import Limits
@@ -10,7 +10,7 @@ from chatmail.core.mailroom import PER_SENDER
 from chatmail.core.records import Account, Draft, Failure, Fate, Gone, Letter, Mail, Outcome, Snapshot
 from chatmail.core.wire import Away, Direct, Dm, Joined, Leave, Notify, Ping, Receipt, Refused, Say, Welcome, stamp
 from tests.core.house import NOON, House, Peer
-from tests.core.houses import Server, at_once, couple
+from tests.core.houses import Server, Street, at_once, couple
 
 WINDOW = Limits().mail_window
 
@@ -597,12 +597,18 @@ def in_hands() -> tuple[Server, Server, Peer, Letter]:
     return one, two, john, letter
 
 
-def change_leader(one: Server, two: Server) -> None:
-    """The first server falls silent for so long that the second one leads; it is not given up yet, and back."""
+def change_leader(one: Server, *others: Server) -> None:
+    """The first server falls silent for so long that another one leads; it is not given up yet, and back."""
     one.is_cut = True
-    while not two.hub.cluster.leads:
-        two.wait(BEAT)
+    while not any(other.hub.cluster.leads for other in others):
+        others[0].wait(BEAT)
     one.is_cut = False
+
+
+def mailed(server: Server) -> list[bytes]:
+    """What it sends once the one that led before can be in the middle of nothing any more."""
+    server.wait(SEND_TIME)
+    return [letter.content for letter in server.deliver()]
 
 
 class TestSeveralServers:
@@ -794,14 +800,14 @@ class TestAnotherLeader:
         one.settle()
         one.report(letter, Fate.LATER, "the mail server is busy")
         assert one.deliver() == []
-        assert two.deliver() == [letter]
+        assert mailed(two) == [letter.content]
         one.wait(10 * WINDOW)
         assert one.deliver() == two.deliver() == []
 
     def test_a_letter_in_hands_that_another_one_has_sent_is_left_at_that(self) -> None:
         one, two, john, letter = in_hands()
         change_leader(one, two)
-        assert two.deliver() == [letter]
+        assert mailed(two) == [letter.content]
         one.settle()
         john.frames()
         one.report(letter, Fate.FAILED, "no")
@@ -847,7 +853,8 @@ class TestAnotherLeader:
         change_leader(one, two)
         one.settle()
         john.frames()
-        assert two.compose() == letter
+        two.wait(SEND_TIME)
+        assert two.compose() is not None
         two.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), two.now)
         one.hub.mailroom.outcome(letter, Outcome(fate=Fate.FAILED), one.now)
         at_once(one, two)
@@ -861,7 +868,8 @@ class TestAnotherLeader:
         one, two, john, letter = in_hands()
         change_leader(one, two)
         one.settle()
-        assert two.compose() == letter
+        two.wait(SEND_TIME)
+        assert two.compose() is not None
         two.hub.mailroom.outcome(letter, Outcome(fate=Fate.FAILED), two.now)
         one.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), one.now)
         at_once(one, two)
@@ -876,12 +884,12 @@ class TestAnotherLeader:
         one.settle()
         one.hub.mailroom.lay_down(letter)
         assert one.deliver() == []
-        assert two.deliver() == [letter]
+        assert mailed(two) == [letter.content]
 
     def test_what_is_laid_down_after_another_one_sent_it_is_left_at_that(self) -> None:
         one, two, john, letter = in_hands()
         change_leader(one, two)
-        assert two.deliver() == [letter]
+        assert mailed(two) == [letter.content]
         one.settle()
         one.hub.mailroom.lay_down(letter)
         assert one.deliver() == two.deliver() == []
@@ -934,6 +942,164 @@ class TestAnotherLeader:
         one.settle()
         assert [(receipt.to, receipt.mail) for receipt in john.all(Receipt)] == [("Ada", "off")]
         assert [(address, count) for address, count, _ in two.operator.gathering()] == [("mary@example.org", 1)]
+
+
+class TestAfterALapse:
+    """The one that led may be in the middle of a letter, or have sent it and not be able to say so."""
+
+    def test_the_next_one_leaves_what_is_frozen_alone_for_as_long_as_sending_takes(self) -> None:
+        one, two, john, letter = in_hands()
+        one.die()
+        change_leader(one, two)
+        two.wait(SEND_TIME - BEAT)
+        assert two.deliver() == []
+        two.wait(BEAT)
+        (again,) = two.deliver()
+        assert (again.message_id, again.content, again.tries) == (letter.message_id, letter.content, 0)
+
+    def test_what_was_sent_is_sent_once_when_the_first_is_back_in_time(self) -> None:
+        one, two, john, letter = in_hands()
+        one.is_cut = True
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), one.now)
+        change_leader(one, two)
+        assert two.deliver() == []
+        one.settle()
+        assert john.all(Receipt)[-1].mail == "sent"
+        assert mailed(two) == []
+
+    @pytest.mark.parametrize("fate", [Fate.SENT, Fate.FAILED])
+    def test_so_it_is_when_the_first_was_given_up_and_starts_anew(self, fate: Fate) -> None:
+        one, two, john, letter = in_hands()
+        one.is_cut = True
+        one.hub.mailroom.outcome(letter, Outcome(fate=fate), one.now)
+        two.wait(2 * LAPSE)
+        one.is_cut = False
+        two.street.beat()
+        assert one.node == "server-3"
+        assert [receipt.mail for receipt in john.all(Receipt)][-1] == fate
+        assert mailed(two) == []
+        assert one.hub.mailroom.unreported() == []
+
+    def test_what_the_first_could_not_send_is_tried_by_the_next_one(self) -> None:
+        one, two, john, letter = in_hands()
+        one.is_cut = True
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.LATER), one.now)
+        two.wait(2 * LAPSE)
+        one.is_cut = False
+        two.street.beat()
+        assert mailed(two) == [letter.content]
+
+    def test_what_the_next_one_has_settled_meanwhile_is_left_at_that(self) -> None:
+        one, two, john, letter = in_hands()
+        one.is_cut = True
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.FAILED), one.now)
+        two.wait(2 * LAPSE)
+        assert mailed(two) == [letter.content]
+        john.frames()
+        one.is_cut = False
+        two.street.beat()
+        assert one.node == "server-3"
+        assert john.frames() == []
+        assert one.operator.letters() == two.operator.letters() == ([], [])
+
+    @pytest.mark.parametrize("first", [0, 1])
+    @pytest.mark.parametrize("fate", [Fate.SENT, Fate.FAILED])
+    def test_what_the_first_reports_at_the_very_moment_it_is_put_off_holds(self, fate: Fate, first: int) -> None:
+        one, two, john, letter = in_hands()
+        while not two.hub.cluster.leads:
+            one.street.now += BEAT
+            two.tick(BEAT)
+            two.beat()
+            two.commit()
+        one.hub.mailroom.outcome(letter, Outcome(fate=fate), one.now)
+        at_once(one, two)
+        (one, two)[first].commit()
+        one.settle()
+        assert [receipt.mail for receipt in john.all(Receipt)][-1] == fate
+        assert mailed(two) == []
+
+    def test_of_two_reports_of_one_letter_the_second_is_known_until_it_is_stored(self) -> None:
+        one, two, john, letter = in_hands()
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.LATER), one.now)
+        one.take()
+        one.tick(30)
+        again = one.hub.mailroom.take(one.now)
+        assert isinstance(again, Letter)
+        one.hub.mailroom.outcome(again, Outcome(fate=Fate.SENT), one.now)
+        one.commit()
+        assert one.hub.mailroom.unreported() == [(again, Outcome(fate=Fate.SENT))]
+        one.commit()
+        assert one.hub.mailroom.unreported() == []
+
+    def test_one_that_ended_in_good_order_leaves_nothing_to_wait_for(self) -> None:
+        one, two, john, letter = in_hands()
+        one.end()
+        two.wait(BEAT)
+        assert two.deliver() == [letter]
+
+    def test_what_is_due_later_keeps_its_time(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        for _ in range(4):
+            one.deliver(Fate.LATER)
+            one.wait(10 * WINDOW)
+        one.deliver(Fate.LATER)
+        (letter,) = two.hub.mailroom.digest.letters()
+        assert letter.due > two.now + LAPSE + 2 * BEAT + SEND_TIME
+        one.is_cut = True
+        change_leader(one, two)
+        assert two.hub.mailroom.digest.letters() == [letter]
+
+    def test_what_is_not_frozen_and_codes_go_out_at_once(self) -> None:
+        one, two, john, letter = in_hands()
+        code = Letter(message_id="<code>", address="ann@example.org", content=b"123456", made=0.0, expires=9e9)
+        two.hub.mailroom.send(code)
+        john.ask(Dm(to="John", text="note to self"))
+        one.is_cut = True
+        change_leader(one, two)
+        assert texts(two.deliver()) == ["123456", "note to self"]
+
+    @pytest.mark.parametrize("at", [1, 2], ids=["at the one that leads", "elsewhere"])
+    def test_an_operator_who_asks_for_the_next_try_has_it_at_once(self, at: int) -> None:
+        one, two, three = Street().open(3)
+        one.join("Mary")
+        dm(two.join("John"))
+        letter = one.compose()
+        assert letter is not None
+        one.die()
+        change_leader(one, two, three)
+        leader, other = (two, three) if two.hub.cluster.leads else (three, two)
+        assert leader.deliver() == []
+        (leader if at == 1 else other).operator.retry(leader.now)
+        leader.settle()
+        assert texts(leader.deliver()) == ["hello"]
+
+    @pytest.mark.parametrize("newcomer", [False, True])
+    def test_when_yet_another_one_leads_it_waits_for_the_rest_of_the_time(self, newcomer: bool) -> None:
+        """Be it one that has started only since."""
+        one, two, john, letter = in_hands()
+        three = None if newcomer else Server(two.street)
+        one.die()
+        change_leader(one, two, *filter(None, [three]))
+        two.settle()
+        three = three or Server(two.street)
+        (leader,) = (server for server in (two, three) if server.hub.cluster.leads)
+        other = three if leader is two else two
+        leader.end()
+        other.wait(SEND_TIME - BEAT)
+        assert other.hub.cluster.leads
+        assert other.deliver() == []
+        other.wait(BEAT)
+        assert texts(other.deliver()) == ["hello"]
+
+    def test_who_starts_after_all_were_killed_waits_too(self) -> None:
+        one, two, john, letter = in_hands()
+        one.die()
+        two.die()
+        three = Server(one.street)
+        change_leader(one, three)
+        assert three.deliver() == []
+        assert mailed(three) == [letter.content]
 
 
 class TestTheOperatorAtAServerThatDoesNotLead:
@@ -1005,6 +1171,19 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         two.operator.drop(letter.message_id, two.now)
         two.settle()
         assert one.operator.letters() == two.operator.letters() == ([], [])
+
+    def test_hears_that_a_letter_that_was_to_be_tried_again_is_dropped_elsewhere(self) -> None:
+        one, two, _, john = couple()
+        dm(john)
+        one.deliver(Fate.LATER, "the mail server is busy")
+        two.told.clear()
+        two.operator.retry(two.now)
+        two.settle()
+        (letter,), _ = one.operator.letters()
+        one.operator.drop(letter.message_id, one.now)
+        one.settle()
+        assert two.told == ["mail to mary@example.org is dropped"]
+        assert two.hub.mailroom._asked == {}
 
     def test_a_letter_that_is_dropped_while_it_is_being_sent_is_not_tried_again(self) -> None:
         one, two, john, letter = in_hands()
@@ -1111,6 +1290,29 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         one.commit()
         one.settle()
         assert [receipt.mail for receipt in john.all(Receipt)] == ["sent"]
+
+    def test_a_letter_that_is_to_be_tried_again_at_the_moment_it_is_dropped_elsewhere_is_tried_again(self) -> None:
+        """Where it is dropped, it is not even stored yet that it could not be sent."""
+        one, two, john, letter = in_hands()
+        two.operator.retry(two.now)
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.LATER), one.now)
+        one.operator.drop(letter.message_id, one.now)
+        at_once(one, two)
+        two.commit()
+        one.settle()
+        assert [kept.state for kept in one.store.snapshot().letters] == ["waiting"]
+        assert texts(one.deliver()) == ["hello"]
+
+    def test_a_letter_that_fails_at_the_moment_it_is_dropped_has_failed_once(self) -> None:
+        one, two, john, letter = in_hands()
+        john.frames()
+        two.operator.drop(letter.message_id, two.now)
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.FAILED), one.now)
+        at_once(one, two)
+        two.commit()
+        one.settle()
+        assert [receipt.mail for receipt in john.all(Receipt)] == ["failed"]
+        assert one.operator.letters() == two.operator.letters() == ([], [])
 
     def test_a_letter_that_two_revive_at_once_is_sent_once(self) -> None:
         one, two, _, john = couple()

@@ -106,7 +106,7 @@ async def test_what_was_tried_again_is_told_each_time_it_was_asked_for() -> None
 
     await c.type(f"/mail retry {ids['eve']}", NOW + 31)
     assert await fail() == ["mail to eve@example.org will be tried again: busy [451]"]
-    c.house.hub.mailroom.digest.hurry(c.house.hub.mailroom.digest.letters()[0], NOW + 31)
+    c.house.hub.mailroom.digest.reschedule(c.house.hub.mailroom.digest.letters()[0], NOW + 31)
     assert await fail() == []
     await c.type(f"/mail retry {ids['eve']}", NOW + 31)
     assert await fail() == ["mail to eve@example.org will be tried again: busy [451]"]

@@ -27,6 +27,10 @@ LAPSE = 10.0
 HOLD = 6.0
 """The one that leads sends mail only so many seconds after a beat of its own: less than LAPSE, so that it has stopped
 when another takes over, even if it did not notice how time passed."""
+SEND_TIME = 60.0
+"""Sending a letter takes no longer, in seconds. One that led and lapsed may be in the middle of it, or have sent it and
+not be able to say so: for so long the next one leaves alone what is frozen. As the other began within HOLD, it is done
+by then, and can say so if it has found its way back."""
 LEADER = "leader"
 """The claim of a change that only the one that leads may make, or that changes who leads."""
 
@@ -90,8 +94,9 @@ class Cluster:
 
     def follow(self, leader: str, now: float) -> None:
         """The store has it who leads from now on."""
+        lapsed = self.leader in self.nodes  # one that ended in good order is in there no more
         self.leader = leader
-        self._hub.mailroom.lead()
+        self._hub.mailroom.lead(now, after_lapse=lapsed)
         self._hub.tell(f"{'this server' if self.leads else leader} sends the mail of all from now on")
         if self.leads:
             self._hub.roster.expect_all(self.nodes, now)

@@ -226,7 +226,7 @@ class Digest:
             return
         box = self._flying[letter.message_id]
         box.taken = None
-        self._wake(box, letter.address, float("-inf"))
+        self._wake(box, letter.address, box.letters[letter.message_id].due or float("-inf"))
 
     def thaw(self, draft: Draft, now: float) -> None:
         """The store would not have the letter: its mails wait again, for a window or until the next one comes."""
@@ -255,9 +255,9 @@ class Digest:
         self._schedule(box, letter.address)
         return letter
 
-    def hurry(self, letter: Letter, now: float) -> Letter:
-        """Try a letter now that waits for its next try; as it is from now on."""
-        letter = replace(letter, due=now)
+    def reschedule(self, letter: Letter, due: float) -> Letter:
+        """Try a letter that waits for its next try at another time; as it is from now on."""
+        letter = replace(letter, due=due)
         self._fly(self._flying[letter.message_id], letter)
         self._schedule(self._flying[letter.message_id], letter.address)
         return letter
@@ -276,6 +276,11 @@ class Digest:
         for address, box in self._boxes.items():
             box.due = None
             self._schedule(box, address)
+
+    def put_off(self, until: float) -> list[Letter]:
+        """Leave alone what is frozen, which another server may be sending; the letters that would be due before."""
+        early = [letter for letter in self.letters() if letter.due < until and self._flying[letter.message_id].shared]
+        return [self.reschedule(letter, until) for letter in early]
 
     def learn(self, letter: Letter) -> None:
         """Another server has this letter in the store, as it is now: made, or to be tried again."""

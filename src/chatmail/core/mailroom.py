@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from chatmail.core.cluster import LEADER
+from chatmail.core.cluster import LEADER, SEND_TIME
 from chatmail.core.digest import Digest
 from chatmail.core.failures import Failures
 from chatmail.core.hourly import Hourly
@@ -45,6 +45,14 @@ PER_SENDER = 60
 """Mails in an hour that hold something of one sender. What else they write waits: no address is left out for good."""
 
 
+class _Report(Struct):
+    """How sending a letter went, and whether another server has settled it meanwhile."""
+
+    letter: Letter
+    outcome: Outcome
+    settled: bool = False
+
+
 class Mailroom:
     """Everything between a direct message and its email.
 
@@ -52,14 +60,15 @@ class Mailroom:
         hub: whose people these are; changes go through it.
         snapshot: what waited when the server last ended.
         fits: how many of these mails go into one letter.
-        post: tells the one who sends that there may be something to take.
+        post: becomes ``wake``.
     """
 
     def __init__(
         self, hub: "Hub", snapshot: Snapshot, fits: Callable[[Sequence[Mail]], int], post: Callable[[], None]
     ) -> None:
         self._hub = hub
-        self._post = post
+        self.wake = post
+        """Tells the one who sends that there may be something to take."""
         self._senders = Hourly(PER_SENDER)  # it starts anew with the server
         self.digest = Digest(hub.limits.mail_window, fits, self._judge, self._dropped, leads=hub.cluster.leads)
         self.dead: dict[str, Letter] = {
@@ -70,9 +79,8 @@ class Mailroom:
         """So many direct messages were said since the start, mailed or not."""
         self._asked: dict[str, Callable[[str], None]] = {}
         """By Message-ID, who asked for the next try of a letter, and hears how it ends."""
-        self._reports: dict[str, bool] = {}
-        """By Message-ID, the letters of which it is not stored yet how sending them went; whether another server has
-        settled them meanwhile."""
+        self._reports: dict[str, _Report] = {}
+        """By Message-ID, how sending letters went, until that is stored."""
         self._reserved: Counter[str] = Counter()
         self.failures = Failures(hub, snapshot.failures, self._hand)
         mails = [(mail, hub.accounts.get(mail.reader)) for mail in snapshot.mails]
@@ -106,7 +114,7 @@ class Mailroom:
             return
         state = self.digest.add(mail, reader.email, now)
         self.tell(mail, state)
-        self._post()
+        self.wake()
 
     def _drop_strays(self) -> None:
         if self._hub.cluster.leads:
@@ -170,9 +178,14 @@ class Mailroom:
     def send(self, letter: Letter) -> None:
         """Send a letter that is no digest, at once."""
         self.digest.post(letter)
-        self._post()
+        self.wake()
 
     # For the one who sends.
+
+    @property
+    def leads(self) -> bool:
+        """Whether direct messages are mailed from here, and not by another server."""
+        return self._hub.cluster.leads
 
     def take(self, now: float) -> Draft | Letter | None:
         """The next thing to do: a draft to compose and ``freeze``, or a letter to send."""
@@ -185,7 +198,7 @@ class Mailroom:
     def lay_down(self, letter: Letter) -> None:
         """Leave a letter that is frozen to whoever sends next; until then it can be dropped."""
         self.digest.lay_down(letter)
-        self._post()
+        self.wake()
 
     def freeze(self, draft: Draft, letter: Letter, then: Callable[[bool], None], now: float) -> None:
         """Have the letter made from a draft stored; ``then`` hears whether it is, and may be sent."""
@@ -232,15 +245,17 @@ class Mailroom:
         elif after.state == "sent" and (letter.tries or asked):
             at = f", at try {letter.tries + 1}" if letter.tries else ""
             tell(f"mail to {letter.address} is {state}{at}")
-        self._post()
+        self.wake()
         if letter.reader is None:
             return
 
         failures = self._failures_of(letter, outcome.detail) if state == "failed" else ()
         detail = outcome.detail if state != "sent" else ""
+        report = _Report(letter, outcome)
 
         def stored(_: int | None) -> None:
-            self._reports.pop(after.message_id, None)
+            if self._reports.get(after.message_id) is report:
+                del self._reports[after.message_id]
             self.dead.pop(after.message_id, None)
             if state == "failed":
                 self.dead[after.message_id] = after
@@ -255,14 +270,19 @@ class Mailroom:
         change = Change(rows=(after, *failures, *receipts), then=stored, must=True, claims=(fate(after.message_id),))
 
         def overtaken() -> None:
-            if after.state == "sent" or not self._reports.get(after.message_id, True):
+            last = self._reports.get(after.message_id)
+            if after.state == "sent" or (last is not None and not last.settled):
                 self._hub.submit(change)
             else:
                 self._reports.pop(after.message_id, None)
 
         change.overtaken = overtaken
-        self._reports[after.message_id] = False
+        self._reports[after.message_id] = report
         self._hub.submit(change)
+
+    def unreported(self) -> list[tuple[Letter, Outcome]]:
+        """The outcomes that the store does not know yet: where this server starts anew, they are reported once more."""
+        return [(report.letter, report.outcome) for report in self._reports.values()]
 
     def _failures_of(self, letter: Letter, detail: str) -> tuple[Failure, ...]:
         """What the authors are to be told of a letter that failed, stored together with that."""
@@ -280,13 +300,13 @@ class Mailroom:
         for letter in waiting + dead:
             self._asked[letter.message_id] = tell
         for letter in waiting:
-            hurried = self.digest.hurry(letter, now)
+            hurried = self.digest.reschedule(letter, now)
             if not self._hub.cluster.leads:
                 self._try_again(hurried)
         for letter in dead:
             revived = self.digest.revive(self.dead.pop(letter.message_id), now)
             self._try_again(revived)
-        self._post()
+        self.wake()
         return len(waiting) + len(dead)
 
     def _try_again(self, letter: Letter) -> None:
@@ -330,18 +350,23 @@ class Mailroom:
             overtaken=overtaken,
         )
         self._hub.submit(change)
-        self._post()
+        self.wake()
         return letter
 
     # Where several servers share the store.
 
-    def lead(self) -> None:
-        """Who leads is another one: this server takes what is due from now on, or no longer."""
+    def lead(self, now: float, *, after_lapse: bool) -> None:
+        """Who leads is another one: this server takes what is due from now on, or no longer.
+
+        ``after_lapse``: the one before may still be sending, and say so later.
+        """
         self.digest.lead(leads=self._hub.cluster.leads)
         self._drop_strays()
         if self._hub.cluster.leads:
             self._drop_frozen()
-        self._post()
+            for letter in self.digest.put_off(now + SEND_TIME) if after_lapse else ():
+                self._try_again(letter)
+        self.wake()
 
     def learn(self, change: Change, number: int | None, now: float) -> None:
         """Another server has this in the store: what it does to mail."""
@@ -362,6 +387,9 @@ class Mailroom:
                     if mail is not None:
                         self._drop_told(mail)
                 case Gone(table="letter", key=str(message_id)):
+                    letter = self.dead.get(message_id) or self.digest.letter(message_id)
+                    if letter is not None:
+                        self._answer(letter, "is dropped")
                     self._settled(message_id)
                 case Gone(table="failure", key=int(seq)):
                     self.failures.settle(seq)
@@ -373,27 +401,32 @@ class Mailroom:
         return mail
 
     def _learn_letter(self, letter: Letter) -> None:
-        asked = self._asked.get(letter.message_id)
         if letter.state == "waiting":
-            if letter.message_id not in self._reports:  # which tells what happened since
+            report = self._reports.get(letter.message_id)
+            if report is None or report.outcome.fate is Fate.LATER:  # else it is known here what happened since
                 self.dead.pop(letter.message_id, None)
                 self.digest.learn(letter)
-                self._post()
+                self.wake()
         else:
             self._settled(letter.message_id)
             self.sent += letter.state == "sent"
             if letter.state == "failed":
                 self.dead[letter.message_id] = letter
-        if asked is not None and (letter.tries or letter.state != "waiting"):
-            self._asked.pop(letter.message_id, None)
+        if letter.tries or letter.state != "waiting":
             reply = f" [{letter.reply}]" if letter.reply and letter.state != "sent" else ""
             doing = {"waiting": "will be tried again", "failed": "is given up", "sent": "is sent"}[letter.state]
-            asked(f"mail to {letter.address} {doing}{reply}")
+            self._answer(letter, f"{doing}{reply}")
+
+    def _answer(self, letter: Letter, what: str) -> None:
+        """Tell who asked for the next try of a letter what another server made of it."""
+        asked = self._asked.pop(letter.message_id, None)
+        if asked is not None:
+            asked(f"mail to {letter.address} {what}")
 
     def _settled(self, message_id: str) -> None:
         """A letter is neither waiting nor dead any more."""
         if message_id in self._reports:
-            self._reports[message_id] = True
+            self._reports[message_id].settled = True
         self.dead.pop(message_id, None)
         letter = self.digest.letter(message_id)
         if letter is not None:

@@ -32,12 +32,13 @@ from aiosmtplib.errors import (
     SMTPServerDisconnected,
 )
 
+from chatmail.core.cluster import SEND_TIME
 from chatmail.core.records import Fate, Letter, Outcome
 from chatmail.files import write_private
 from chatmail.server.settings import Smtp
 from chatmail.server.transaction import Transactions, Withheld
 
-DEADLINE = 60.0
+DEADLINE = SEND_TIME
 """The whole of one send, from the name lookup to the last reply, in seconds."""
 IDLE = 30.0
 """An unused connection is closed after this, in seconds; a server does it after 5 minutes (RFC 5321, 4.5.3.2.7)."""
