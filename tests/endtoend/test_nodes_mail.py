@@ -11,6 +11,7 @@ from chatmail.core.wire import Dm, Receipt
 from tests.endtoend.conftest import Desk
 from tests.endtoend.nodes import BACK, GONE, LEADS, Node, nodes
 from tests.endtoend.test_crash import texts_of
+from tests.faultproxy import FaultProxy
 from tests.peer import Peer
 from tests.redisserver import RedisServer, needs_redis
 from tests.server.mailserver import HANG, MailServer
@@ -22,10 +23,14 @@ WINDOW = 12
 
 
 class Team:
-    """Two servers that share a Redis, the first of which sends the mail; John is at it, Mary at the other."""
+    """Two servers that share a Redis, the first of which sends the mail; John is at it, Mary at the other.
 
-    def __init__(self, mail: MailServer, first: Node, second: Node, john: Peer, mary: Peer) -> None:
+    ``way`` is that of the first to Redis.
+    """
+
+    def __init__(self, mail: MailServer, way: FaultProxy, first: Node, second: Node, john: Peer, mary: Peer) -> None:
         self.mail = mail
+        self.way = way
         self.first = first
         self.second = second
         self.john = john
@@ -37,6 +42,10 @@ class Team:
         self.texts.append(text)
         await author.send(Dm(to="Ann", text=text))
         await author.expect(Receipt, to="Ann")
+
+    async def hurry(self) -> None:
+        """Have the second server not wait for what the first may be sending."""
+        await self.second.type("/mail retry", "trying")
 
     async def mailed(self, count: int = 0) -> None:
         """Wait until everything was mailed; it was once, and in so many mails, if that is known."""
@@ -53,18 +62,18 @@ class Team:
 async def team(desk: Desk, window: int = WINDOW) -> AsyncIterator[Team]:
     """Who runs in the end has nothing left to mail."""
     mail = MailServer(patience=60)
-    async with mail, RedisServer(desk.folder / "redis") as redis:
+    async with mail, RedisServer(desk.folder / "redis") as redis, FaultProxy(redis.port) as way:
         settings = {
             "SENDER_EMAIL": "chat@team.example",
             "SMTP_HOST": "127.0.0.1",
             "SMTP_PORT": str(mail.port),
             "MAIL_WINDOW": str(window),
         }
-        async with nodes(desk, redis.url, redis.url, **settings) as (first, second):
+        async with nodes(desk, redis.url_at(way.port), redis.url, **settings) as (first, second):
             ann = await Peer.joined(second.port, "Ann")
             ann.cut()
             john, mary = await Peer.joined(first.port, "John"), await Peer.joined(second.port, "Mary")
-            team = Team(mail, first, second, john, mary)
+            team = Team(mail, way, first, second, john, mary)
             try:
                 yield team
             finally:
@@ -109,6 +118,7 @@ async def test_a_mail_that_its_server_died_over_is_sent_by_another(desk: Desk) -
         await t.first.kill()
         t.john.cut()
         await t.second.shows(LEADS)
+        await t.hurry()
         await t.mailed(1)
 
 
@@ -121,6 +131,7 @@ async def test_a_server_that_wakes_up_in_the_middle_of_a_mail_does_not_send_it_a
         await t.mail.reached("354")
         t.first.pause()
         await t.second.shows(when)
+        await t.hurry()
         await t.mailed(1)
         go_ahead.set()
         t.first.resume()
@@ -131,3 +142,25 @@ async def test_a_server_that_wakes_up_in_the_middle_of_a_mail_does_not_send_it_a
         for name, author in (("John", t.john), ("Mary", t.mary)):
             await t.write(author, f"{name} waits")
         await t.mailed()
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["while it is cut off", "when it starts anew"])
+async def test_a_mail_that_its_server_could_not_tell_of_comes_once(desk: Desk, late: bool) -> None:
+    """The mail server has the content and holds its answer; by then its author's server has lost Redis for too long."""
+    async with team(desk) as t:
+        t.mail.answer("DATA", answer := asyncio.Event())
+        await t.write(t.mary, "lunch?")
+        await t.mail.reached("DATA")
+        t.way.cut()
+        if not late:
+            answer.set()
+        await t.second.shows(GONE)
+        await t.way.mend()
+        await t.first.shows("starts anew")
+        assert (await t.john.bye()).retry
+        answer.set()
+        await t.first.shows(BACK)
+        t.john = await Peer.joined(t.first.port, "John")
+        assert (await t.mary.expect(Receipt, mail="sent")).to == "Ann"
+        await t.mailed(1)
+        await t.second.type("/mail", "0 messages waiting to be mailed")

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from chatmail.core.cluster import HOLD, LEADER
 from chatmail.core.limits import Limits
-from chatmail.core.records import Act, Change, Found, Motd, Question, Stored
+from chatmail.core.records import Act, Change, Found, Leader, Motd, Question, Stored
 from chatmail.core.wire import (
     Ack,
     Bye,
@@ -33,11 +34,12 @@ from chatmail.server import engine
 from chatmail.server.app import House, running
 from chatmail.server.engine import Engine
 from chatmail.server.settings import Settings
-from chatmail.server.stores import StoreError
+from chatmail.server.stores import Outdated, StoreError
 from chatmail.server.stores.database import MEMORY
 from chatmail.server.stores.sqlite import SqliteStore
 from tests.peer import Peer, peers
 from tests.server.house import House as Hall
+from tests.server.sharedstore import SharedStore
 
 
 class GatedStore(SqliteStore):
@@ -312,3 +314,75 @@ async def test_what_is_held_back_goes_out_when_the_next_batch_is_refused(
                 await mary.expect(Message, text=f"{number}")
             await mary.send(Ping())
             await mary.expect(Pong)
+
+
+# Whose mail it is.
+
+
+@asynccontextmanager
+async def sharing(store: SharedStore) -> AsyncIterator[House]:
+    async with running(Settings(chat_port=0, chat_db=MEMORY, rate=None), Limits(), store=store) as running_house:
+        yield running_house
+
+
+async def test_who_shares_nothing_may_always_send(store: GatedStore) -> None:
+    assert Engine(store, time.time).may_send()
+    async with house(store) as h:
+        assert h.engine.may_send()
+
+
+async def test_the_one_that_leads_may_send_for_a_while_after_each_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SharedStore(monkeypatch)
+    async with sharing(store) as h:
+        await store.asked.wait()
+        assert not h.engine.may_send(), "nobody has heard of it yet"
+        for _ in range(2):
+            await store.beaten()
+            assert h.engine.may_send()
+            store.uptime += HOLD - 0.1
+            assert h.engine.may_send()
+            store.uptime += 0.1
+            assert not h.engine.may_send()
+
+
+async def test_that_while_begins_with_the_beat_and_not_with_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SharedStore(monkeypatch)
+    async with sharing(store) as h:
+        await store.asked.wait()
+        store.uptime += HOLD
+        await store.answered()
+        assert not h.engine.may_send()
+
+
+async def test_a_beat_that_fails_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "PAUSE", 0.0)
+    store = SharedStore(monkeypatch)
+    async with sharing(store) as h:
+        await store.beaten()
+        store.uptime += HOLD
+        await store.fails()
+        await store.fails()
+        assert not h.engine.may_send()
+
+
+async def test_who_does_not_lead_may_not_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SharedStore(monkeypatch)
+    async with sharing(store) as h:
+        await store.beaten()
+        h.hub.learn(Change(rows=(Leader(node="there-2"),), claims=(LEADER,)), None, time.time())
+        assert not h.engine.may_send()
+
+
+async def test_who_is_outdated_may_not_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SharedStore(monkeypatch)
+    async with sharing(store) as h:
+        await store.beaten()
+        await store.ends(Outdated("the others have given it up"))
+        await h.engine.over.wait()
+        assert not h.engine.may_send()
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="where it does not exist, no clock stands still")
+def test_time_passes_while_the_machine_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "clock_gettime", {time.CLOCK_BOOTTIME: 90.0, time.CLOCK_MONOTONIC: 30.0}.__getitem__)
+    assert engine.uptime() == 90.0

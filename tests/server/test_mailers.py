@@ -18,6 +18,7 @@ from chatmail.core.names import BadEmail, check_email
 from chatmail.core.records import Fate, Letter, Outcome
 from chatmail.server.mailers import REPLY_MAX, OutboxMailer, SmtpMailer, one_line, outbox_name
 from chatmail.server.settings import Smtp
+from chatmail.server.transaction import Withheld
 from tests.server.mailserver import DROP, HANG, OK, Answer, Command, MailServer, certificates
 
 SENDER = "team@example.org"
@@ -256,6 +257,23 @@ async def test_a_cancelled_send_leaves_nothing_behind() -> None:
         assert (await smtp.send(LETTER)).fate is Fate.SENT
 
 
+@each_way
+async def test_right_before_the_content_it_asks_once_more_whether_to_send(pipelining: bool) -> None:
+    async with sending(pipelining=pipelining) as (mail, smtp):
+        asked: list[int] = []
+
+        def begin() -> bool:
+            asked.append(mail.commands["354"])
+            return len(asked) > 1
+
+        with pytest.raises(Withheld):
+            await smtp.send(LETTER, begin)
+        await mail.idle()
+        assert mail.mails == []
+        assert (await smtp.send(LETTER, begin)).fate is Fate.SENT
+        assert asked == [1, 2]
+
+
 async def test_what_the_server_says_is_for_the_operator_on_one_harmless_line() -> None:
     outcome = await outcome_of("RCPT", "550-5.1.1 no\r\n550-5.1.1 such \x1b[31m\x85user\r\n550 5.1.1 " + "x" * 400)
     assert outcome.detail == "the mail server refused it for good (5.1.1)"
@@ -294,6 +312,12 @@ async def test_the_outbox_gets_a_file_that_only_its_owner_reads(tmp_path: Path) 
     assert path.read_bytes() == CONTENT
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+async def test_the_outbox_gets_nothing_that_is_not_to_be_sent(tmp_path: Path) -> None:
+    with pytest.raises(Withheld):
+        await OutboxMailer(tmp_path).send(LETTER, lambda: False)
+    assert files(tmp_path) == []
 
 
 async def test_a_letter_written_again_takes_the_place_of_the_first(tmp_path: Path) -> None:

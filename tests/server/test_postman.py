@@ -1,6 +1,7 @@
 """From a direct message to a mailbox, with a real mail server that behaves well or badly."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,17 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from chatmail.core.cluster import HOLD, LEADER
 from chatmail.core.limits import Limits
-from chatmail.core.records import Change, Letter, Stored
+from chatmail.core.records import Change, Fate, Leader, Letter, Stored
 from chatmail.core.wire import Challenge, Direct, Dm, Join, Joined, Leave, Message, Receipt, Say, Verify, Welcome
 from chatmail.server.app import SMTP_CONNECTIONS, House, running
 from chatmail.server.postman import BATCH
 from chatmail.server.settings import Settings
-from chatmail.server.stores import Store
+from chatmail.server.stores import Outdated, Store
 from chatmail.server.stores.database import MEMORY
 from chatmail.server.stores.sqlite import SqliteStore
 from tests.peer import Peer, peers
-from tests.server.mailserver import DROP, HANG, MailServer
+from tests.server.mailserver import DROP, HANG, Command, MailServer
+from tests.server.sharedstore import SharedStore
 
 
 @asynccontextmanager
@@ -289,3 +292,119 @@ async def test_what_waits_for_a_connection_goes_out_before_the_end(tmp_path: Pat
             for gate in gates:
                 gate.set()
         assert addresses(mail) == everybody(BATCH)
+
+
+# Where several servers share the store.
+
+
+async def test_while_mail_may_be_another_servers_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SharedStore(monkeypatch)
+    async with (
+        MailServer() as mail,
+        house(mail.port, tmp_path, store=store) as h,
+        peers(h.port, "John", "Mary") as (john, _),
+    ):
+        await store.beaten()
+        store.uptime += HOLD
+        await john.send(Dm(to="Mary", text="lunch?"))
+        assert (await john.expect(Receipt)).mail == "queued"
+        await john.sync()
+        assert h.hub.mailroom.digest.letters() == []
+        await store.beaten()
+        assert (await john.expect(Receipt)).mail == "sent"
+        assert mail.connections == 1
+
+
+async def test_what_is_withheld_right_before_its_content_goes_out_later_and_nobody_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    store = SharedStore(monkeypatch)
+    async with (
+        MailServer() as mail,
+        house(mail.port, tmp_path, store=store) as h,
+        peers(h.port, "John", "Mary") as (john, _),
+    ):
+        await store.beaten()
+        mail.answer("354", go_ahead := asyncio.Event())
+        await john.send(Dm(to="Mary", text="lunch?"))
+        await mail.reached("354")
+        store.uptime += HOLD
+        go_ahead.set()
+        await mail.idle()
+        assert (await john.expect(Receipt)).mail == "queued"
+        assert [frame for frame in await john.sync() if isinstance(frame, Receipt)] == []
+        assert [letter.tries for letter in h.hub.mailroom.digest.letters()] == [0]
+        assert mail.connections == 1
+        await store.beaten()
+        assert (await john.expect(Receipt)).mail == "sent"
+        assert mail.connections == 2
+        assert len(mail.mails) == 1
+    assert not any("mail to" in record.getMessage() for record in caplog.records)
+
+
+async def test_a_code_is_mailed_by_the_server_that_was_asked_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SharedStore(monkeypatch)
+    async with MailServer() as mail, house(mail.port, tmp_path, store=store) as h:
+        h.hub.learn(Change(rows=(Leader(node="there-2"),), claims=(LEADER,)), None, 0.0)
+        h.hub.mailroom.send(
+            Letter(message_id="<1@x.org>", address="ann@example.org", content=b"123456\r\n", made=0.0, expires=9e9)
+        )
+        [code] = await mail.received(1)
+        assert code.to == ["ann@example.org"]
+
+
+@asynccontextmanager
+async def outdated(
+    mail: MailServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, end: asyncio.Event
+) -> AsyncIterator[tuple[House, asyncio.Event]]:
+    """A server that is given up by the others while it waits for an answer to this command; it comes with the event."""
+    store = SharedStore(monkeypatch)
+    mail.answer(command, answer := asyncio.Event())
+    settings = Settings(
+        chat_port=0, chat_db=MEMORY, sender_email="chat@team.example", smtp_host="127.0.0.1", smtp_port=mail.port
+    )
+    async with running(settings, store=store, end=end) as h:
+        async with peers(h.port, "John", "Mary") as (john, _):
+            await store.beaten()
+            await john.send(Dm(to="Mary", text="lunch?"))
+            await mail.reached(command)
+            await store.ends(Outdated("the others have given it up"))
+            await h.engine.over.wait()
+        yield h, answer
+
+
+async def test_who_is_given_up_in_the_middle_of_a_content_waits_for_the_answer_and_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with MailServer() as mail:
+        async with outdated(mail, tmp_path, monkeypatch, "DATA", asyncio.Event()) as (h, answer):
+            [letter] = h.hub.mailroom.digest.letters()
+            asyncio.get_running_loop().call_later(0.1, answer.set)
+        [(sent, outcome)] = h.hub.mailroom.unreported()
+        assert (sent, outcome.fate) == (letter, Fate.SENT)
+        assert len(mail.mails) == 1
+
+
+async def test_who_is_given_up_before_the_content_does_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with MailServer() as mail:
+        async with asyncio.timeout(10), outdated(mail, tmp_path, monkeypatch, "354", asyncio.Event()) as (h, _):
+            pass
+        assert h.hub.mailroom.unreported() == []
+        assert mail.mails == []
+
+
+async def test_who_is_to_end_while_it_is_given_up_does_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = asyncio.Event()
+    async with MailServer() as mail:
+        async with asyncio.timeout(10), outdated(mail, tmp_path, monkeypatch, "DATA", end) as (h, _):
+            asyncio.get_running_loop().call_later(0.1, end.set)
+        assert h.hub.mailroom.unreported() == []

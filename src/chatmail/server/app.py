@@ -14,12 +14,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 
 from chatmail import __version__
 from chatmail.core.hub import Hub
@@ -111,7 +112,7 @@ async def serve(settings: Settings) -> None:
     signals = handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), end.set))
     with signals, console.logging(), _little_garbage() as collect:
         async with AsyncExitStack() as present:
-            house = await present.enter_async_context(running(settings))
+            house = await present.enter_async_context(running(settings, end=end))
             settings = replace(settings, chat_port=house.port)  # should it start anew, people come back to where it was
             collect()
             for line in _opening(settings, house):
@@ -130,6 +131,8 @@ async def serve(settings: Settings) -> None:
                     again = await start_anew(settings, present, end)
                     if again is None:
                         break
+                    for letter, outcome in house.hub.mailroom.unreported():
+                        again.hub.mailroom.outcome(letter, outcome, time.time())
                     house = again
                     operator.move(house.hub)
                     collect()
@@ -142,13 +145,18 @@ async def serve(settings: Settings) -> None:
 
 async def _is_outdated(house: "House", end: asyncio.Event) -> bool:
     """Wait until the server is to end, or what it knows holds no longer; whether it is that."""
-    waits = [asyncio.ensure_future(end.wait()), asyncio.ensure_future(house.engine.over.wait())]
+    await _first(end.wait(), house.engine.over.wait())
+    return not end.is_set()
+
+
+async def _first(*awaited: Coroutine[Any, Any, object]) -> None:
+    """Wait for the first of these, and no longer for the others."""
+    waits = [asyncio.ensure_future(each) for each in awaited]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()
-    return not end.is_set()
 
 
 async def start_anew(settings: Settings, present: AsyncExitStack, end: asyncio.Event) -> "House | None":
@@ -160,7 +168,7 @@ async def start_anew(settings: Settings, present: AsyncExitStack, end: asyncio.E
     told = ""
     while not end.is_set():
         try:
-            return await present.enter_async_context(running(settings))
+            return await present.enter_async_context(running(settings, end=end))
         except (StoreError, SettingsError) as error:
             why = str(error)
         except OSError as error:
@@ -222,6 +230,7 @@ async def running(
     *,
     store: Store | None = None,
     clock: Callable[[], float] = time.time,
+    end: asyncio.Event | None = None,
 ) -> AsyncIterator[House]:
     """All the parts but the console, wired together and running; at the end they are put away in good order.
 
@@ -230,6 +239,7 @@ async def running(
         limits: the hub's limits, when they are not to follow from the settings.
         store: where things are kept, when that is not to follow from the settings.
         clock: seconds since the epoch.
+        end: is set when the server is to end, and not only to start anew.
 
     A part that fails ends the others, and is raised here. Raises OSError when it cannot listen, StoreError when it
     cannot keep anything, SettingsError when there is no certificate for TLS, or nothing that speaks to Redis.
@@ -239,7 +249,7 @@ async def running(
     store = store or _store(settings, limits)
     try:
         snapshot = await store.open(clock())
-        async with _running(settings, limits, store, snapshot, clock, secured) as house:
+        async with _running(settings, limits, store, snapshot, clock, secured, end or asyncio.Event()) as house:
             yield house
     finally:
         await store.close()
@@ -269,9 +279,10 @@ async def _running(
     snapshot: Snapshot,
     clock: Callable[[], float],
     secured: tls.Tls | None,
+    end: asyncio.Event,
 ) -> AsyncIterator[House]:
     engine = Engine(store, clock)
-    postman = Postman(_mailers(settings, engine.may_send), partial(_compose, settings, snapshot.epoch), clock)
+    postman = Postman(_mailers(settings), partial(_compose, settings, snapshot.epoch), clock, engine.may_send)
     hub = Hub(
         snapshot,
         limits,
@@ -294,7 +305,10 @@ async def _running(
             yield House(hub, engine, port, secured.fingerprint if secured else "")
         finally:
             await listener.close()
-            if not engine.over.is_set():
+            if engine.over.is_set():
+                # What went out is reported by those parts that come next, unless none do.
+                await _first(postman.finish(), end.wait())
+            else:
                 await _finish(postman, engine, hub)
             for task in tasks:
                 task.cancel()
@@ -374,13 +388,11 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def _mailers(settings: Settings, may_send: Callable[[], bool]) -> list[Mailer]:
+def _mailers(settings: Settings) -> list[Mailer]:
     smtp = settings.smtp
     if smtp is None:
         return [OutboxMailer(settings.outbox)]
-    return [
-        SmtpMailer(smtp, settings.sender_email, settings.password, may_send=may_send) for _ in range(SMTP_CONNECTIONS)
-    ]
+    return [SmtpMailer(smtp, settings.sender_email, settings.password) for _ in range(SMTP_CONNECTIONS)]
 
 
 def _compose(settings: Settings, epoch: str, draft: Draft) -> Letter:

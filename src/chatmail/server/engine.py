@@ -7,8 +7,9 @@ other servers share the store, a fourth takes in what those commit, and a fifth 
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
-from time import monotonic, perf_counter
+from time import perf_counter
 
 from chatmail.core.cluster import BEAT, HOLD, Cluster
 from chatmail.core.hub import Hub
@@ -27,6 +28,13 @@ TIDY = 60.0
 """Seconds between two times that the store lets go of what is kept no longer."""
 
 _log = logging.getLogger(__name__)
+
+_RUNNING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def uptime() -> float:
+    """Seconds that passed, also while the machine was suspended: Linux leaves those out of its CLOCK_MONOTONIC."""
+    return time.clock_gettime(_RUNNING)
 
 
 class Engine:
@@ -99,7 +107,7 @@ class Engine:
         cluster = self._cluster
         if cluster is None or cluster.is_alone:
             return True
-        return cluster.leads and not self.over.is_set() and monotonic() < self._beaten + HOLD
+        return cluster.leads and not self.over.is_set() and uptime() < self._beaten + HOLD
 
     async def _commit(self, hub: Hub) -> None:
         while True:
@@ -160,7 +168,7 @@ class Engine:
     async def _beat(self, hub: Hub) -> None:
         """Show the other servers that this one lives, and see which of them do."""
         while not hub.cluster.is_alone:
-            now = monotonic()
+            now = uptime()
             try:
                 beats = await self._store.beat()
             except StoreError as error:
@@ -169,6 +177,7 @@ class Engine:
                 self._trouble("")  # a sign of life is stored like all else
                 self._beaten = now
                 hub.cluster.hear(beats, now)
+                hub.mailroom.wake()
             await asyncio.sleep(BEAT)
 
     async def _hand_out(self, hub: Hub) -> None:

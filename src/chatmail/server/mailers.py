@@ -38,8 +38,6 @@ from chatmail.files import write_private
 from chatmail.server.settings import Smtp
 from chatmail.server.transaction import Transactions, Withheld
 
-DEADLINE = SEND_TIME
-"""The whole of one send, from the name lookup to the last reply, in seconds."""
 IDLE = 30.0
 """An unused connection is closed after this, in seconds; a server does it after 5 minutes (RFC 5321, 4.5.3.2.7)."""
 REPLY_MAX = 500
@@ -53,11 +51,18 @@ _CONGESTION = "5.4.5"
 _ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)", re.ASCII)
 
 
+def _at_any_time() -> bool:
+    return True
+
+
 class Mailer(Protocol):
     """Sends letters."""
 
-    async def send(self, letter: Letter) -> Outcome:
-        """Send it. Nothing a server or disk does is raised: only a bug, or the end of the task."""
+    async def send(self, letter: Letter, begin: Callable[[], bool] = _at_any_time) -> Outcome:
+        """Send it. ``begin`` is asked when its content is about to go out, and Withheld is raised when that says no.
+
+        Nothing a server or disk does is raised: apart from that only a bug, or the end of the task.
+        """
         ...
 
     async def close(self) -> None:
@@ -72,10 +77,9 @@ class SmtpMailer:
         smtp: where, and what makes it safe; without TLS only where that says "none".
         sender: the envelope's sender, and the user name.
         password: empty: no login.
-        deadline: seconds for one whole send.
+        deadline: seconds for one whole send, from the name lookup to the last reply.
         idle: seconds after which a connection that is not used is closed.
         tls_context: whom to trust; None: whom this system trusts, under the name of the host.
-        may_send: whether what holds direct messages is this server's to send, as of now.
     """
 
     def __init__(
@@ -84,8 +88,7 @@ class SmtpMailer:
         sender: str,
         password: str = "",
         *,
-        may_send: Callable[[], bool] = lambda: True,
-        deadline: float = DEADLINE,
+        deadline: float = SEND_TIME,
         idle: float = IDLE,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
@@ -95,20 +98,19 @@ class SmtpMailer:
         self._deadline = deadline
         self._idle = idle
         self._tls_context = tls_context
-        self._may_send = may_send
         self._connection: aiosmtplib.SMTP | None = None
         self._transactions: Transactions | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
 
-    async def send(self, letter: Letter) -> Outcome:
+    async def send(self, letter: Letter, begin: Callable[[], bool] = _at_any_time) -> Outcome:
         """Send it within the deadline: SENT, LATER or FAILED."""
         async with self._turn:
             if self._expiry:
                 self._expiry.cancel()
             try:
                 async with asyncio.timeout(self._deadline):
-                    reply = await self._transact(letter)
+                    reply = await self._transact(letter, begin)
             except (SMTPException, OSError) as error:
                 self._drop()
                 return _outcome(error)
@@ -123,10 +125,10 @@ class SmtpMailer:
         async with self._turn:
             self._hang_up()
 
-    async def _transact(self, letter: Letter) -> str:
+    async def _transact(self, letter: Letter, begin: Callable[[], bool]) -> str:
         """One mail transaction (RFC 5321, 3.3); the server's last reply."""
         transactions = await self._reuse(letter) or await self._begin(letter)
-        return await transactions.finish(letter.content, lambda: letter.reader is None or self._may_send())
+        return await transactions.finish(letter.content, begin)
 
     async def _reuse(self, letter: Letter) -> Transactions | None:
         """The connection there is, if the server still takes a mail over it; nothing is lost if it does not."""
@@ -169,8 +171,10 @@ class OutboxMailer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def send(self, letter: Letter) -> Outcome:
+    async def send(self, letter: Letter, begin: Callable[[], bool] = _at_any_time) -> Outcome:
         """Write it: SAVED, or LATER where the disk does not take it."""
+        if not begin():
+            raise Withheld
         try:
             path = await asyncio.to_thread(self._write, letter)
         except OSError as error:
@@ -241,8 +245,6 @@ def _outcome(error: SMTPException | OSError) -> Outcome:
         detail = "the mail server did not answer in time"
     elif isinstance(error, SMTPServerDisconnected):
         detail = "the connection to the mail server was lost"
-    elif isinstance(error, Withheld):
-        detail = str(error)
     elif isinstance(error, OSError):
         detail = "the mail server could not be reached"
     else:  # a server that lacks STARTTLS, or the login

@@ -6,6 +6,10 @@ makes some, while the others send:
 
     mailroom ──take──> drafts ──compose, freeze (one commit), lay down──> mailroom
              ──take──> a letter ──> the worker's mailer ──> outcome ──> mailroom
+
+Where several servers share the store, what holds direct messages is this one's to send only while it leads, and the
+others hear of it. That is asked before anything is taken, and once more right before the content goes out: what must
+not go out then is laid down, for whoever may send next.
 """
 
 import asyncio
@@ -14,6 +18,7 @@ from collections.abc import Callable, Sequence
 from chatmail.core.mailroom import Mailroom
 from chatmail.core.records import Draft, Letter
 from chatmail.server.mailers import Mailer
+from chatmail.server.transaction import Withheld
 
 BATCH = 8
 """So many letters at most a worker has stored with one commit. The more, the fewer commits; but what waits for a
@@ -27,16 +32,24 @@ class Postman:
         mailers: the ways to send a letter, a worker each.
         compose: makes the letter of a draft.
         clock: seconds since the epoch.
+        may_send: whether direct messages are this server's to send, as of now; ``wake`` when they are again.
     """
 
     def __init__(
-        self, mailers: Sequence[Mailer], compose: Callable[[Draft], Letter], clock: Callable[[], float]
+        self,
+        mailers: Sequence[Mailer],
+        compose: Callable[[Draft], Letter],
+        clock: Callable[[], float],
+        may_send: Callable[[], bool],
     ) -> None:
         self._mailers = mailers
         self._compose = compose
         self._clock = clock
+        self._may_send = may_send
         self._due = asyncio.Event()
         self._busy = 0
+        self._begun: set[str] = set()
+        """By Message-ID, the letters whose content goes out just now: only here one will know whether they arrive."""
         self._rest = asyncio.Event()
 
     def wake(self) -> None:
@@ -56,9 +69,15 @@ class Postman:
     async def idle(self, mailroom: Mailroom) -> None:
         """Return once nothing is due and nobody is sending."""
         while True:
-            due = mailroom.digest.due()
+            due = self._next_due(mailroom)
             if not self._busy and (due is None or due > self._clock()):
                 return
+            self._rest.clear()
+            await self._rest.wait()
+
+    async def finish(self) -> None:
+        """Return once nobody is in the middle of a content; for the end, when nothing more may be sent."""
+        while self._begun:
             self._rest.clear()
             await self._rest.wait()
 
@@ -68,24 +87,50 @@ class Postman:
             drafts, letter = self._take(mailroom)
             if not drafts and letter is None:
                 self._rest.set()
-                await self._wait(mailroom.digest.due())
+                await self._wait(self._next_due(mailroom))
                 continue
             self._busy += 1
             try:
                 await self._freeze(drafts, mailroom)
                 if letter is not None:
-                    mailroom.outcome(letter, await mailer.send(letter), self._clock())
+                    await self._send(letter, mailer, mailroom)
             finally:
                 self._busy -= 1
+
+    def _next_due(self, mailroom: Mailroom) -> float | None:
+        """When there is something to do; None: not before ``wake``."""
+        return None if mailroom.leads and not self._may_send() else mailroom.digest.due()
 
     def _take(self, mailroom: Mailroom) -> tuple[list[Draft], Letter | None]:
         """What to do next: a letter to send, or drafts to freeze as long as there is none."""
         drafts: list[Draft] = []
-        while len(drafts) < BATCH and (job := mailroom.take(self._clock())) is not None:
+        while len(drafts) < BATCH and self._next_due(mailroom) is not None:
+            job = mailroom.take(self._clock())
+            if job is None:
+                break
             if isinstance(job, Letter):
                 return drafts, job
             drafts.append(job)
         return drafts, None
+
+    async def _send(self, letter: Letter, mailer: Mailer, mailroom: Mailroom) -> None:
+        """Send a letter and report how that went, or lay it down where it must not go out from here just now."""
+
+        def begin() -> bool:
+            may_send = letter.reader is None or self._may_send()
+            if may_send:
+                self._begun.add(letter.message_id)
+            return may_send
+
+        try:
+            outcome = await mailer.send(letter, begin)
+        except Withheld:
+            mailroom.lay_down(letter)
+        else:
+            mailroom.outcome(letter, outcome, self._clock())
+        finally:
+            self._begun.discard(letter.message_id)
+            self._rest.set()
 
     async def _wait(self, due: float | None) -> None:
         """Until the time has come, or something new is there."""

@@ -37,8 +37,8 @@ _GO_AHEAD = 354
 _PATH = re.compile(r"[!-;=?-~]+")  # what of ASCII may stand between < and >
 
 
-class Withheld(SMTPException):
-    """At the last moment it turned out that this mail is not ours to send."""
+class Withheld(Exception):  # noqa: N818 - no fault
+    """At the last moment it turned out that this letter is not to go out from here, not now at least."""
 
 
 class _Reply(NamedTuple):
@@ -78,8 +78,8 @@ class Transactions(asyncio.Protocol):
         if code != _OK:
             raise SMTPSenderRefused(code, text, sender)
 
-    async def finish(self, content: bytes, may_send: Callable[[], bool]) -> str:
-        """Have it accept the recipient and the mail; its last words. ``may_send`` is asked right before the content.
+    async def finish(self, content: bytes, begin: Callable[[], bool]) -> str:
+        """Have it accept the recipient and the mail; its last words. ``begin`` is asked right before the content.
 
         Raises SMTPRecipientRefused, SMTPDataError, SMTPResponseException for what is no reply, or Withheld.
         """
@@ -89,8 +89,8 @@ class Transactions(asyncio.Protocol):
         code, text = await self._answer()
         if code != _GO_AHEAD:
             raise SMTPDataError(code, text)
-        if not may_send():
-            raise Withheld("another server of this chat sends the mail now")
+        if not begin():
+            raise Withheld
         self._write(_stuffed(content))
         code, text = await self._reply()
         if code != _OK:
