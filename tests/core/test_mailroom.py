@@ -785,6 +785,21 @@ class TestAnotherLeader:
         two.wait(4 * WINDOW)
         assert texts(two.deliver()) == ["three"]
 
+    def test_what_another_one_has_dropped_of_a_draft_does_not_wait_any_more(self) -> None:
+        one, two, mary, john = couple(Limits(silence=1_000.0))
+        dm(john)
+        draft = one.hub.mailroom.take(one.now)
+        assert isinstance(draft, Draft)
+        mary.ask(Notify(when="never"))
+        change_leader(one, two)
+        assert two.compose() is None
+        one.settle()
+        may: list[bool] = []
+        one.hub.mailroom.freeze(draft, one.letter(draft), may.append, one.now)
+        one.settle()
+        assert may == [False]
+        assert one.hub.mailroom.digest.size() == two.hub.mailroom.digest.size() == 0
+
     def test_a_letter_in_hands_that_was_sent_is_sent_no_more(self) -> None:
         one, two, john, letter = in_hands()
         change_leader(one, two)

@@ -16,7 +16,7 @@ takes anything out of them.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heappop, heappush
 from itertools import count, pairwise
 from typing import Literal
@@ -98,6 +98,8 @@ class Digest:
         self._leads = leads
         self._boxes: dict[str, _Box] = {}
         self._flying: dict[str, _Box] = {}  # by Message-ID
+        self._places: dict[int, _Box] = {}
+        """By number, where each mail is that is neither frozen nor dropped."""
         self._agenda: list[tuple[float, int, str, _Box]] = []
         self._order = count()
 
@@ -156,6 +158,7 @@ class Digest:
         """Put a mail into its box: ``queued`` goes out at once, ``held`` waits for its window."""
         box = self._box(address)
         box.waiting.append(mail)
+        self._places[mail.seq] = box
         free = not box.letters and box.taken is None
         if free:
             self._schedule(box, address)
@@ -195,6 +198,7 @@ class Digest:
         for mail in box.waiting:
             fate = self._judge(mail, now)
             if fate == "drop":
+                del self._places[mail.seq]
                 self._drop(mail)
             elif fate == "send" and mail.reader == (chosen or [mail])[0].reader:
                 chosen.append(mail)
@@ -217,6 +221,7 @@ class Digest:
         box = self._box(letter.address)
         box.made.append(letter.made)
         box.taken = letter
+        self._take_out(box, {mail.seq for mail in letter.mails})
         self._fly(box, letter)
 
     def lay_down(self, letter: Letter) -> None:
@@ -286,23 +291,28 @@ class Digest:
         """Another server has this letter in the store, as it is now: made, or to be tried again."""
         box = self._box(letter.address)
         if letter.message_id not in box.letters:
-            frozen = {mail.seq for mail in letter.mails}
-            box.waiting = deque(mail for mail in box.waiting if mail.seq not in frozen)
-            if isinstance(box.taken, Draft):
-                box.taken = replace(box.taken, mails=tuple(mail for mail in box.taken.mails if mail.seq not in frozen))
+            self._take_out(box, {mail.seq for mail in letter.mails})
             if not letter.tries and letter.due == 0.0:  # no dead one that was revived
                 box.made.append(letter.made)
         self._fly(box, letter)
         self._schedule(box, letter.address)
 
     def pick(self, seq: int) -> Mail | None:
-        """Take out a mail that another server has dropped; None when it does not wait."""
-        for box in self._boxes.values():
-            for mail in box.waiting:
-                if mail.seq == seq:
-                    box.waiting.remove(mail)
-                    return mail
-        return None
+        """Take out a mail that another server has dropped; None when it does not wait, or is in somebody's hands."""
+        box = self._places.get(seq)
+        if box is None:
+            return None
+        mail = next((mail for mail in box.waiting if mail.seq == seq), None)
+        self._take_out(box, {seq})
+        return mail
+
+    def _take_out(self, box: _Box, seqs: Collection[int]) -> None:
+        """These mails wait no longer, and won't if what is in hands comes to nothing."""
+        box.waiting = deque(mail for mail in box.waiting if mail.seq not in seqs)
+        if isinstance(box.taken, Draft):
+            box.taken = replace(box.taken, mails=tuple(mail for mail in box.taken.mails if mail.seq not in seqs))
+        for seq in seqs:
+            self._places.pop(seq, None)
 
     def let_go(self, letter: Letter) -> None:
         """Whoever has this letter finds that another server has settled it."""
