@@ -15,9 +15,8 @@ Where to start reading:
 - ``core`` is pure: no sockets, no files, no clock. ``wire`` (what crosses a connection), then ``journal``, then
   ``hub`` with its parts: ``door`` and ``entrance`` (coming in), ``people`` (who is here), ``talk`` (saying things),
   ``fanout`` (one write for all), ``mailroom`` with ``digest`` (which message becomes which mail, when) and ``failures``
-  (of which authors are told), ``operator``;
-  ``effects`` and ``unstored`` (what a change does once it is in the store, or is not), and ``cluster`` (the other
-  servers, where several share a store).
+  (of which authors are told), ``operator``; ``effects`` and ``unstored`` (what a change does once it is in the store,
+  or is not), and ``cluster`` (the other servers, where several share a store).
 - ``server`` puts I/O around it: ``app`` wires the parts together, ``engine`` drives the hub, ``session`` is one
   connection, ``stores`` keep everything (``database``, with ``said`` and ``lookups``; ``redis``, which servers share:
   each follows one stream of what all commit), ``tls`` has the certificate,

@@ -131,6 +131,7 @@ async def serve(settings: Settings) -> None:
                     again = await start_anew(settings, present, end)
                     if again is None:
                         break
+                    # Nothing has run there yet, so none of these is in anybody's hands.
                     for letter, outcome in house.hub.mailroom.unreported():
                         again.hub.mailroom.outcome(letter, outcome, time.time())
                     house = again
