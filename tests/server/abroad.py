@@ -49,6 +49,14 @@ def prepare() -> None:
     adding = (f"address add {address} dev lo{' nodad' * (':' in address)}" for address in addresses)
     for line in ["link set lo up", *adding]:
         subprocess.run(["ip", *line.split()], check=True)
+    # The system gets round to the ways to them only afterwards, on a busy machine.
+    while not all(has_way(address) for address in addresses):
+        pass
+
+
+def has_way(address: str) -> bool:
+    """Whether packets get to an address."""
+    return subprocess.run(["ip", "route", "get", address], capture_output=True).returncode == 0
 
 
 async def guest(house: House, host: str) -> Peer:
