@@ -5,7 +5,7 @@ from chatmail.core.records import Fate
 from chatmail.core.wire import Dm, Leave, Ping, Receipt
 from tests.core.house import House, Peer
 from tests.core.houses import couple
-from tests.core.test_mailroom import dm, pair
+from tests.core.mail import dm, pair
 
 
 class TestSurelyTold:
