@@ -9,9 +9,9 @@ reads on its own, and steps in again once it has read all. Whoever is full is le
                       | one who is slow
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 from chatmail.core.journal import Journal, Lagged
 from chatmail.core.session import Session
@@ -30,15 +30,22 @@ class Outlet(Protocol):
         """Take this, unless there is no room for anything; whether it was taken."""
 
 
+def one_by_one(outlets: Collection[Any], data: bytes) -> set[Any]:
+    """Have each of these outlets take the same; those that had no room for it."""
+    return {outlet for outlet in outlets if not outlet.write(data)}
+
+
 class FanOut(Collection[Session]):
     """All sessions, and which of them may have something to take.
 
     Args:
         journal: what they follow.
+        write_all: the same as ``one_by_one``, for the outlets there are.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, write_all: Callable[[Collection[Any], bytes], set[Any]] = one_by_one) -> None:
         self._journal = journal
+        self._write_all = write_all
         self._front = journal.last
         self._in_step: dict[Session, Outlet] = {}
         self._apart: dict[Session, Outlet] = {}
@@ -107,9 +114,14 @@ class FanOut(Collection[Session]):
                     self.step_out(session)
             if data:
                 some = True
-                full = [session for session, outlet in self._in_step.items() if not outlet.write(data)]
-                for session in full:
-                    self.step_out(session)
-                    self._full[session] = self._apart.pop(session)
+                full = self._write_all(self._in_step.values(), data)
+                if full:
+                    self._set_aside(full)
             self._front = end
         return some
+
+    def _set_aside(self, full: Collection[Outlet]) -> None:
+        """Leave alone those in step whose outlets have no room."""
+        for session in [session for session, outlet in self._in_step.items() if outlet in full]:
+            self.step_out(session)
+            self._full[session] = self._apart.pop(session)

@@ -26,7 +26,7 @@ from chatmail.core.bans import Bans
 from chatmail.core.catchup import catch_up
 from chatmail.core.cluster import Cluster
 from chatmail.core.door import Door
-from chatmail.core.fanout import FanOut, Outlet
+from chatmail.core.fanout import FanOut, Outlet, one_by_one
 from chatmail.core.hosts import host_of
 from chatmail.core.journal import Journal, Lagged
 from chatmail.core.limits import Limits
@@ -61,6 +61,7 @@ class Hub:
         tell: called with one line for the operator.
         fits: how many of these mails go into one letter.
         code_letter: composes the mail with a code: address, name, code, time made, time it expires.
+        write_all: has many outlets take the same, as ``one_by_one`` does.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Hub:
         tell: Callable[[str], None],
         fits: Callable[[Sequence[Mail]], int],
         code_letter: Callable[[str, str, str, float, float], Letter],
+        write_all: Callable[[Collection[Any], bytes], set[Any]] = one_by_one,
     ) -> None:
         self.limits = limits
         self.epoch = snapshot.epoch
@@ -90,7 +92,7 @@ class Hub:
         )
         self.lookups: list[Lookup] = []
         self._wake = wake
-        self.fan_out = FanOut(self.journal)
+        self.fan_out = FanOut(self.journal, write_all)
         self.sessions: Collection[Session] = self.fan_out
         self._queue: list[tuple[Change, Session | None]] = []
         self._musts: list[Change] = []

@@ -38,6 +38,7 @@ from chatmail.server.losses import losses
 from chatmail.server.mailers import Mailer, OutboxMailer, SmtpMailer
 from chatmail.server.place import is_url, place
 from chatmail.server.postman import Postman
+from chatmail.server.session import write_all
 from chatmail.server.settings import Settings, SettingsError, load
 from chatmail.server.stores import Store, StoreError
 from chatmail.server.stores.database import MEMORY
@@ -293,6 +294,7 @@ async def _running(
         tell=_log.info,
         fits=fits,
         code_letter=partial(_code_letter, settings),
+        write_all=write_all,
     )
     hub.motd = hub.motd or settings.motd
     listener = Listener(hub, settings.rate, clock, secured and secured.context)
