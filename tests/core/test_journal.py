@@ -162,6 +162,20 @@ def test_a_direct_message_at_the_end_of_a_read_stops_nobody(first: int) -> None:
     assert read_all(journal, 0, A) == b"1" + b"x" * (READ_MAX - 1) + b"3" * 100
 
 
+def test_what_is_for_others_takes_no_room_in_a_read() -> None:
+    """As much is said to single people as to all, and more than one read holds: all the same, one read is enough."""
+    journal = Journal()
+    for reader in range(40):
+        journal.append(b"x" * 1024)
+        journal.append(b"y" * 1024, (A, 100 + reader) if reader < 20 else (B, 100 + reader))
+    for account in (A, B, C, 100):
+        assert ends(journal, 0, account) == [80]
+    assert len(journal.read(0, A)[0]) == 60 * 1024
+    for reader in range(10):
+        journal.append(b"y" * 1024, (A, 100 + reader))
+    assert ends(journal, 0, C) == ends(journal, 0, A) == [80, 90], "with these, A would get too much at once"
+
+
 def test_who_reads_on_first_does_not_lengthen_the_read_of_who_comes_after() -> None:
     journal = journal_of(b"1")
     journal.append(b"x" * (READ_MAX - 1), (A, B))

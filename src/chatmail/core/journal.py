@@ -18,7 +18,7 @@ entry; reads end at places that do not depend on where they start.
 """
 
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from heapq import merge
 from itertools import takewhile
@@ -65,12 +65,13 @@ class Journal:
         self._audience: dict[int, tuple[int, ...]] = {}  # of entries that are not open to all
         self._private: dict[int, deque[int]] = {}  # account -> the numbers of those it may see
         self._said: deque[int] = deque()  # open entries that are worth telling a newcomer
-        # A block is a run of entries of at most READ_MAX bytes; reads end where blocks do. What was added since the
-        # last read is in no block yet: so that who is in step gets it in one, if it fits.
+        # A block is a run of entries of which nobody may see more than READ_MAX bytes; reads end where blocks do. What
+        # was added since the last read is in no block yet: so that who is in step gets it in one, if it fits.
         self._block_ends: list[int] = []
         self._block_size = 0
         self._blocked = last
-        self._unblocked = 0  # bytes
+        self._unblocked = 0  # bytes that are open to all
+        self._unblocked_own: Counter[int] = Counter()  # and that an account may see besides
         self._reads: dict[int, _Stretch] = {}  # what is open after a cursor, until the next append
 
     def append(self, data: bytes, audience: tuple[int, ...] | None = None, *, said: bool = True) -> int:
@@ -81,7 +82,6 @@ class Journal:
             audience: the accounts that may see it, None for everybody.
             said: whether it belongs to the history that a newcomer is shown.
         """
-        self._unblocked += len(data)
         self.last = number = self.last + 1
         self._data[number] = data
         self.size += len(data)
@@ -89,8 +89,11 @@ class Journal:
             self._audience[number] = audience
             for account in set(audience):
                 self._private.setdefault(account, deque()).append(number)
-        elif said:
-            self._said.append(number)
+                self._unblocked_own[account] += len(data)
+        else:
+            self._unblocked += len(data)
+            if said:
+                self._said.append(number)
         if self._reads:
             self._reads.clear()
         while number - self.first >= self._entries_max or (self.size > self._bytes_max and self.first < number):
@@ -151,7 +154,7 @@ class Journal:
             raise Lagged
         if len(self._reads) >= SHARED_MAX:
             self._reads.clear()
-        if self._unblocked:
+        if self._blocked < self.last:
             self._block()
         audience = self._audience
         end = self._end_of_block(cursor)
@@ -182,7 +185,9 @@ class Journal:
     def _block(self) -> None:
         """Put what was added since the last time into blocks: into the last one, or one of its own, or several."""
         start, self._blocked = self._blocked, self.last
-        size, self._unblocked = self._unblocked, 0
+        size = self._unblocked + max(self._unblocked_own.values(), default=0)
+        self._unblocked = 0
+        self._unblocked_own.clear()
         if self._block_size and self._block_size + size > READ_MAX:
             self._block_ends.append(start)
             self._block_size = 0
