@@ -84,7 +84,7 @@ class Decoder(Generic[F]):
         lines = (self._tail + data).split(b"\n")
         self._tail = lines.pop()
         for line in lines:
-            if len(line) > self.limit + line.endswith(b"\r"):
+            if len(line) > self.limit and len(line) > self.limit + line.endswith(b"\r"):
                 yield self._lose()
                 return
             yield self._frame(line)

@@ -39,7 +39,6 @@ from chatmail.core.records import (
     Letter,
     Lookup,
     Mail,
-    Overtaken,
     Snapshot,
     Stored,
 )
@@ -262,12 +261,12 @@ class Hub:
     def committed(self, batch: Sequence[tuple[Change, Session | None]], results: Sequence[Stored], now: float) -> None:
         """The store has this batch, each change with its result."""
         for (change, session), stored in zip(batch, results, strict=True):
-            if isinstance(stored, Earlier):
-                unstored.said_before(self, change, session, stored)
-            elif isinstance(stored, Overtaken):
-                unstored.overtaken(self, change, session)
-            else:
+            if stored is None or isinstance(stored, int):
                 self._apply(change, stored, now)
+            elif isinstance(stored, Earlier):
+                unstored.said_before(self, change, session, stored)
+            else:
+                unstored.overtaken(self, change, session)
             self._settle(change, session)
         self.roster.make_known()
         self._wake()

@@ -5,6 +5,7 @@ A table has the columns of its record, under the same names and in the same orde
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -65,8 +66,13 @@ def values(row: Row, number: int) -> Values:
 def entry_values(seq: int, entry: Entry) -> Values:
     """An entry as a row; its time is in milliseconds."""
     id = None if entry.id is UNSET else entry.id
-    time = round(entry.time.timestamp() * 1000)
+    time = _milliseconds(entry.time)
     return (seq, entry.kind, time, entry.author, entry.sender, entry.reader, entry.to, entry.text, id)
+
+
+@lru_cache(maxsize=1)  # what is said in one breath is stored in one, too
+def _milliseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1000)
 
 
 def entry_of(row: Values) -> tuple[int, Entry]:
