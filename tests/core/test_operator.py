@@ -521,7 +521,7 @@ class TestAnswers:
         operator.kick("John", "", house.now)
         operator.look_back(10, None, lambda _: None, lambda _: None)
         operator.audit(10, lambda _: None, lambda _: None)
-        assert (operator.owed, answered) == (4, [])
+        assert (operator.owed, answered) == (5, [])
         house.settle()
         house.flush()
         assert (operator.owed, answered) == (0, [0])
@@ -614,6 +614,35 @@ class TestSeveralServers:
         one.refuse("Redis is full")
         assert one.told == ["John is still here: Redis is full"]
         assert john.all(Bye) == []
+        assert one.operator.owed == 0
+        found: list[Found] = []
+        one.operator.audit(1, found.append, one.told.append)
+        one.settle()
+        assert found[0].acts == (), "nobody was kicked"
+
+    def test_a_kick_of_somebody_here_that_the_store_does_not_take_is_one_all_the_same(self) -> None:
+        one, two, mary, _ = couple(host=HOST)
+        one.operator.kick("Mary", "", one.now)
+        one.refuse("Redis is full")
+        assert one.told == ["Mary is cut off, and gone once that can be stored: Redis is full"]
+        assert mary.only(Bye).reason == "kicked"
+        one.settle()
+        assert one.operator.owed == 0
+        found: list[Found] = []
+        two.operator.audit(1, found.append, two.told.append)
+        two.settle()
+        assert [act.text for act in found[0].acts] == ["kicked Mary (at server-1)"]
+
+    def test_a_kick_of_somebody_who_has_just_gone_is_answered(self) -> None:
+        one, two, _, john = couple(host=HOST)
+        john.send(Leave())
+        one.operator.kick("John", "", one.now)
+        at_once(one, two)
+        two.commit()
+        one.settle()
+        assert one.told == ["John left", "John is not here any more"]
+        assert two.told == ["John left"]
+        assert one.operator.owed == 0
 
     def test_who_comes_in_elsewhere_at_the_moment_they_are_forgotten_is_forgotten(self) -> None:
         one, two, mary, john = couple(host=HOST)

@@ -45,6 +45,15 @@ def test_a_clock_that_is_set_back_begins_again_there() -> None:
     assert list(pace.minutes()) == [1]
 
 
+def test_a_chat_that_begins_anew_goes_on_from_there() -> None:
+    pace = Pace(100, NOON)
+    pace.look(110, NOON + MINUTE)
+    pace.look(3, NOON + 2 * MINUTE)
+    assert list(pace.minutes()) == [10, 0]
+    pace.look(5, NOON + 3 * MINUTE)
+    assert list(pace.minutes()) == [10, 0, 2]
+
+
 @given(st.lists(st.tuples(st.integers(0, 100), st.floats(0.1, 600)), min_size=1, max_size=60), st.integers(1, 10))
 def test_every_message_of_the_hour_is_in_one_bar(looks: list[tuple[int, float]], each: int) -> None:
     pace, number, now = Pace(0, NOON), 0, NOON

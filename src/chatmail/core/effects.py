@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from chatmail.core.bans import Bans
 from chatmail.core.cluster import LEADER
-from chatmail.core.people import FORGOTTEN, banned
+from chatmail.core.people import FORGOTTEN, banned, departed
 from chatmail.core.records import Account, Arrival, Ban, Change, Departure, Gone, Leader, Motd, Patch
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def tell(hub: "Hub", change: Change) -> None:
             case Departure():
                 account = hub.accounts.get(row.account)
                 if account is not None:
-                    hub.tell(f"{account.name} left: {row.reason}")
+                    hub.tell(departed(account.name, row.reason))
 
 
 def _patch(hub: "Hub", patch: Patch) -> None:

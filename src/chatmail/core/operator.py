@@ -137,8 +137,19 @@ class Operator:
         presence = self._hub.roster.get(account.id)
         if presence is None:
             raise Refused(Code.NO_SUCH_PERSON, f"{account.name} is not here")
-        self._hub.roster.expel(presence, f"kicked: {reason}" if reason else "kicked", now, self._tell)
-        self._note(now, _because(f"kicked {account.name}", reason))
+        act = _because(f"kicked {account.name}", reason)
+        elsewhere = presence.elsewhere
+
+        def told(what: str) -> None:
+            self._tell(what)
+            self._settle()
+
+        self.owed += 1
+        # At another server they are still there if that is not stored; at this one they are cut off whatever it is.
+        acts = (self._act(now, act),) if elsewhere else ()
+        self._hub.roster.expel(presence, f"kicked: {reason}" if reason else "kicked", now, told, acts)
+        if not elsewhere:
+            self._note(now, act)
 
     def ban(self, what: str, duration: float | None, reason: str, now: float) -> None:
         """Keep a name, an address, a host or a network out, for some seconds or (None) for good.
@@ -303,7 +314,7 @@ class Operator:
         )
 
     def _note(self, now: float, act: str) -> None:
-        """Put into the audit what has been done."""
+        """Put into the audit what has been done, whatever becomes of the rest."""
         self.owed += 1
         self._hub.submit(Change(rows=(self._act(now, act),), then=lambda _: self._settle(), must=True))
 

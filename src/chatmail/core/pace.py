@@ -30,6 +30,9 @@ class Pace:
         """Take note of what the number is now."""
         while self._times and self._times[-1] >= now:  # the clock was set back: that time is not over
             del self._times[-1], self._numbers[-1]
+        fallen = max(self._numbers[-1] - number, 0) if self._numbers else 0
+        if fallen:  # the chat begins anew, and goes on from there
+            self._numbers = [before - fallen for before in self._numbers]
         self._times.append(now)
         self._numbers.append(number)
         old = max(0, bisect_right(self._times, now - HOUR) - 1)  # the last one before the hour is its beginning

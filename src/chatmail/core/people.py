@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from chatmail.core.records import Account, Arrival, Change, Departure, Entry, Snapshot
+from chatmail.core.records import Account, Act, Arrival, Change, Departure, Entry, Snapshot
 from chatmail.core.session import Session
 from chatmail.core.wire import People, Person, stamp
 
@@ -41,6 +41,11 @@ LEFT = "left"
 def banned(reason: str) -> str:
     """What is told of somebody who must go because of a ban."""
     return f"banned: {reason}" if reason else "banned"
+
+
+def departed(name: str, reason: str) -> str:
+    """What the operator is told of somebody who is gone."""
+    return f"{name} left" if reason == LEFT else f"{name} left: {reason}"
 
 
 def whereabouts(account: int) -> str:
@@ -318,11 +323,18 @@ class Roster:
             if presence.node not in nodes and not presence.connected:
                 self.expect_back(presence, presence.lost, now)
 
-    def expel(self, presence: Presence, reason: str, now: float, tell: Callable[[str], None] | None = None) -> None:
-        """Somebody must go, at once; ``tell`` as for ``leave``."""
+    def expel(
+        self,
+        presence: Presence,
+        reason: str,
+        now: float,
+        tell: Callable[[str], None] | None = None,
+        acts: tuple[Act, ...] = (),
+    ) -> None:
+        """Somebody must go, at once, even if they come in at another server; ``tell`` and ``acts`` as for ``leave``."""
         if presence.session is not None:
             self._hub.dismiss(presence.session, reason, retry=False)
-        self.leave(presence, reason, now, tell=tell, surely=True)
+        self.leave(presence, reason, now, tell=tell, surely=True, acts=acts)
 
     def leave(
         self,
@@ -333,14 +345,18 @@ class Roster:
         tell: Callable[[str], None] | None = None,
         *,
         surely: bool = False,
+        acts: tuple[Act, ...] = (),
     ) -> None:
         """Somebody goes: off the list as soon as the store has it.
 
-        ``asker``: their session, when they asked for it themselves; it is closed then. ``tell``: hears when they are
-        gone, in place of the hub's. ``surely``: even if they have come in at another server in the meantime.
+        ``asker``: their session, when they asked for it themselves; it is closed then. ``tell``: hears, once, what came
+        of it, in place of the hub's. ``surely``: even if they have come in at another server in the meantime.
+        ``acts``: lines of the audit that are stored together with that.
         """
         account = presence.account
         if presence.leaving or self._present.get(account.id) is not presence:
+            if tell is not None:
+                tell(f"{account.name} is not here any more")
             return
         presence.leaving = True
         entry = None
@@ -348,8 +364,7 @@ class Roster:
             entry = Entry(kind="left", time=stamp(now), author=account.id, sender=account.name, text=reason)
 
         def left(_: int | None) -> None:
-            gone = f"{account.name} left" if asker is not None else f"{account.name} left: {reason}"
-            (tell or self._hub.tell)(gone)
+            (tell or self._hub.tell)(departed(account.name, reason))
 
         def not_stored(why: str) -> None:
             presence.leaving = False
@@ -357,6 +372,8 @@ class Roster:
                 self._hub.dismiss(asker, f"you left ({why})", retry=False)
             if surely and presence.elsewhere:  # where their session is, nobody knows of it
                 (tell or self._hub.tell)(f"{account.name} is still here: {why}")
+            elif tell is not None:
+                tell(f"{account.name} is cut off, and gone once that can be stored: {why}")
             self.expect_back(presence, reason, now)
 
         def overtaken() -> None:
@@ -364,11 +381,11 @@ class Roster:
             if asker is not None:
                 self._hub.dismiss(asker, "you left", retry=False)
             elif surely:
-                self.expel(presence, reason, now, tell)
+                self.expel(presence, reason, now, tell, acts)
 
         change = Change(
             entry=entry,
-            rows=(Departure(account=account.id, reason=reason),),
+            rows=(Departure(account=account.id, reason=reason), *acts),
             then=left,
             failed=not_stored,
             claims=(whereabouts(account.id),),
