@@ -124,7 +124,7 @@ async def test_quit_waits_for_the_answer_to_what_was_asked_before(server: Script
 async def test_a_look_back_without_an_answer_shows_in_the_exit_code(server: ScriptedServer) -> None:
     code, out, err = await talk(server, b"/search ?\nlast\n")
     assert (code, out) == (Exit.REFUSED, ["ci: last"])
-    assert "-- not found: the disk is full" in err
+    assert "-- not looked for: the disk is full" in err
 
 
 async def test_a_look_back_is_lost_with_the_connection_and_the_next_line_is_not(server: ScriptedServer) -> None:

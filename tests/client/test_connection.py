@@ -206,7 +206,7 @@ async def test_a_look_back_that_is_refused_is_told_of_once(server: ScriptedServe
         asked = await visit.expect(wire.History)
         visit.send(wire.Error(code="unavailable", text="the disk is full", id=asked.id), message(1))
         await john.face.until(lambda: bool(john.face.frames(wire.Message)))
-        assert john.face.answers == [NotFound("not found: the disk is full")]
+        assert john.face.answers == [NotFound("not looked for: the disk is full")]
         assert not john.face.frames(wire.Error)
 
 

@@ -107,7 +107,7 @@ def test_what_is_about_none_of_them_is_left_to_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("the disk is full", "not found: the disk is full"), ("", "not found: unavailable")]
+    ("text", "told"), [("the disk is full", "not looked for: the disk is full"), ("", "not looked for: unavailable")]
 )
 def test_a_refusal_ends_it(text: str, told: str) -> None:
     look_backs = LookBacks()

@@ -262,7 +262,7 @@ async def test_a_look_back_without_an_answer_is_told_in_a_line() -> None:
         john.terminal.type("/history" + ENTER)
         asked = await john.visit.expect(wire.History)
         john.visit.send(wire.Error(code="unavailable", text="the disk is full", id=asked.id))
-        await john.terminal.shows("-- not found: the disk is full")
+        await john.terminal.shows("-- not looked for: the disk is full")
         john.terminal.type("/history" + ENTER)
         await john.visit.expect(wire.History)
         john.visit.cut()

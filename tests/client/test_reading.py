@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from chatmail.client.entry import Look
-from chatmail.client.reading import END, HELD, IDLE, Reading, Row
+from chatmail.client.reading import END, HELD, IDLE, LOST, Reading, Row
 from chatmail.client.screen import clock
 from chatmail.client.timeline import Timeline
 from chatmail.core import wire
@@ -183,6 +183,14 @@ def test_a_fresh_start_tells_what_was_not_seen_and_how_much() -> None:
         "Mary → you (direct): lunch?",
         *ENTERED,
     ]
+
+
+def test_where_the_server_has_lost_something_what_it_tells_again_is_below_a_marker() -> None:
+    john = joined()
+    john.get(message(1, "kept"), message(2, "lost"))
+    again = welcome("John", seq=1, epoch="e2")
+    assert john.get(again, message(1, "kept")) == [f"── {LOST} ──", "Mary: kept", *ENTERED]
+    assert john.get(message(2, "new")) == ["Mary: new"]
 
 
 def test_the_last_number_there_was_ends_it() -> None:

@@ -51,8 +51,12 @@ def test_numbers_that_went_back_begin_anew() -> None:
 def test_in_a_new_epoch_numbers_begin_anew() -> None:
     timeline = joined()
     timeline.receive(message(7))
+    assert not timeline.is_another
     timeline.receive(welcome(epoch="e2"))
     assert timeline.resume == wire.Resume(epoch="e2", seq=0)
+    assert timeline.is_another
+    timeline.receive(welcome(epoch="e2"))
+    assert not timeline.is_another
     assert timeline.receive(message(1))
 
 

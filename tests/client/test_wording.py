@@ -10,7 +10,7 @@ from msgspec import structs
 import chatmail
 from chatmail.client.link import Server
 from chatmail.client.trust import NoTlsError
-from chatmail.client.wording import closed, nonsense, refused, unreachable, why
+from chatmail.client.wording import closed, nonsense, refused, trying, unreachable, why
 from chatmail.core import wire
 
 HERE, THERE = Server("localhost", 6245), Server("chat.example.org", 6245)
@@ -71,6 +71,12 @@ def test_who_is_not_let_in_is_told_by_whom_and_what_to_do() -> None:
     assert refused(THERE, full) == f"{THERE} does not let you in: try again later"
     assert refused(THERE, wire.Error(code="name-taken", text="that is Mary's")) == "that is Mary's"
     assert refused(THERE, wire.Error(code="later", text="")) == "later"
+
+
+@pytest.mark.parametrize("why", ["the server is full", "the server is full; try again later"])
+def test_what_is_tried_again_by_itself_is_asked_of_nobody(why: str) -> None:
+    assert trying(why) == "the server is full; trying again"
+    assert trying("Jane is coming in at this moment; try again") == "Jane is coming in at this moment; trying again"
 
 
 def test_what_is_not_understood_may_come_from_a_newer_server() -> None:

@@ -42,7 +42,7 @@ class TestLeading:
         two.commit()
         one.settle()
         assert leaders(street) == ["server-2"]
-        assert one.told == ["server-2 sends the mail of all from now on"]
+        assert one.told == ["the server server-2 is here", "server-2 sends the mail of all from now on"]
         assert two.told == [LEADS]
 
     def test_a_store_that_takes_longer_than_a_beat_is_asked_once(self) -> None:
@@ -146,6 +146,16 @@ class TestGivingUp:
         two.is_cut = False
         one.wait(5 * LAPSE)
         assert list(one.street.beats) == ["server-1", "server-2", "server-3"]
+
+    def test_one_whose_beats_take_long_still_finds_who_is_dead(self) -> None:
+        """Up to five seconds Redis may take for each."""
+        one, two = Street().open(2)
+        one.die()
+        for _ in range(4):
+            two.street.now += 6
+            two.tick(6)
+            two.street.beat()
+        assert two.hub.cluster.leads
 
     def test_one_that_was_deaf_for_long_does_not_take_over(self) -> None:
         one, two = Street().open(2)

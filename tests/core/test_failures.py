@@ -1,11 +1,25 @@
 """Who wrote what could not be mailed hears of it, until that has surely reached them."""
 
 from chatmail.core.limits import Limits
-from chatmail.core.records import Fate
+from chatmail.core.records import Fate, Outcome
 from chatmail.core.wire import Dm, Leave, Ping, Receipt
 from tests.core.house import House, Peer
-from tests.core.houses import couple
+from tests.core.houses import at_once, couple
 from tests.core.mail import dm, pair
+
+
+def test_nobody_is_left_to_be_told_who_was_forgotten_meanwhile() -> None:
+    one, two, _, john = couple()
+    dm(john)
+    letter = one.compose()
+    assert letter is not None
+    one.hub.mailroom.outcome(letter, Outcome(fate=Fate.FAILED), one.now)
+    two.operator.forget("John", two.now)
+    at_once(one, two)
+    two.commit()
+    one.settle()
+    for server in (one, two):
+        assert server.hub.mailroom.failures._owed == {}
 
 
 class TestSurelyTold:

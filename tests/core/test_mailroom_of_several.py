@@ -382,6 +382,93 @@ class TestAnotherLeader:
         assert [(address, count) for address, count, _ in two.operator.gathering()] == [("mary@example.org", 1)]
 
 
+class TestReportsThatAreLate:
+    """The leader has a letter in hands. What it reports of it is on its way when it is tried again elsewhere."""
+
+    def test_what_went_out_meanwhile_is_not_tried_again(self) -> None:
+        one, two, john, letter = in_hands()
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.LATER), one.now)
+        one.take()
+        two.operator.retry(two.now)
+        two.take()
+        two.commit()
+        one.learn()
+        again = one.compose()
+        assert again is not None
+        one.hub.mailroom.outcome(again, Outcome(fate=Fate.SENT), one.now)
+        one.commit()
+        one.settle()
+        assert john.only(Receipt).mail == "sent"
+        assert one.operator.letters() == two.operator.letters() == ([], [])
+        assert [kept.state for kept in one.store.snapshot().letters] == ["sent"]
+
+    def test_what_is_given_up_meanwhile_is_not_tried_again_without_that_being_asked_once_more(self) -> None:
+        one, two, john, letter = in_hands()
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.LATER, detail="too late"), letter.expires)
+        one.take()
+        two.operator.retry(two.now)
+        two.take()
+        two.commit()
+        one.settle()
+        assert one.deliver() == []
+        assert john.only(Receipt).mail == "failed"
+        for server in (one, two):
+            assert [[kept.state for kept in kind] for kind in server.operator.letters()] == [[], ["failed"]]
+
+    def test_a_retry_holds_that_is_asked_for_at_the_moment_the_letter_is_put_off(self) -> None:
+        street = Street()
+        one, two, three = street.open(3)
+        one.join("Mary")
+        dm(two.join("John"))
+        assert one.compose() is not None
+        one.is_cut = True
+        for _ in range(10):
+            if two.hub.cluster.leads or three.hub.cluster.leads:
+                break
+            street.now += BEAT
+            for server in (two, three):
+                server.tick(BEAT)
+                server.beat()
+            for server in (two, three):
+                server.learn()
+                if server.take():
+                    server.commit()
+                else:
+                    server.rest()
+        leader, other = (two, three) if two.hub.cluster.leads else (three, two)
+        other.learn()
+        other.operator.retry(other.now)
+        at_once(leader, other)
+        leader.commit()
+        other.settle()
+        assert texts(leader.deliver()) == ["hello"]
+        assert other.told[-1] == "mail to mary@example.org is sent"
+
+    def test_that_a_letter_is_put_off_is_no_answer_to_who_asked_for_a_retry(self) -> None:
+        one, two, three = Street().open(3)
+        one.join("Mary")
+        dm(three.join("John"))
+        one.deliver(Fate.LATER, "busy", "451 busy")
+        one.die()
+        two.operator.retry(two.now)
+        three.operator.retry(three.now)
+        change_leader(one, two, three)
+        assert not [line for line in two.told + three.told if "will be tried again" in line]
+
+    def test_where_a_mail_waited_is_forgotten(self) -> None:
+        one, two, john, letter = in_hands()
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), one.now)
+        dm(john, "two", "2")
+        mary = next(peer for peer in one.peers if peer.session.account and peer.session.account.name == "Mary")
+        mary.ask(Notify(when="never"))
+        one.wait(WINDOW)
+        assert one.deliver() == []
+        one.settle()
+        for server in (one, two):
+            assert server.hub.mailroom.digest.size() == 0
+            assert server.hub.mailroom.digest._places == {}
+
+
 class TestAfterALapse:
     """The one that led may be in the middle of a letter, or have sent it and not be able to say so."""
 

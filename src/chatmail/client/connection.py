@@ -25,7 +25,7 @@ from chatmail.client.link import Ending, Face, How, Lost, Server, State, Timing,
 from chatmail.client.lookback import Asked, Found, LookBack, LookBacks, NotFound
 from chatmail.client.timeline import Kept, Timeline
 from chatmail.client.trust import UntrustedError
-from chatmail.client.wording import closed, nonsense, unreachable, untrusted, why
+from chatmail.client.wording import closed, nonsense, trying, unreachable, untrusted, why
 from chatmail.core import wire
 from chatmail.core.decoder import Decoder
 
@@ -205,7 +205,7 @@ class Connection:
             attempt += 1
             if self._patience is not None and now + wait - lost_at > self._patience:
                 return Ending(How.LOST, outcome.text)
-            news = "" if outcome.text == told else f"{outcome.text}; trying again"
+            news = "" if outcome.text == told else trying(outcome.text)
             told = outcome.text  # once: a night without a server is no reason to fill the screen
             self._face.state(State.WAITING, news)
             for answer in self.look_backs.lose():

@@ -69,7 +69,7 @@ class LookBacks:
                 return outcome
             case wire.Error(id=str(id)) if id in self._open:
                 del self._open[id]
-                return NotFound(f"not found: {frame.text or frame.code}")
+                return NotFound(f"not looked for: {frame.text or frame.code}")
         return None
 
     def lose(self) -> list[NotFound]:

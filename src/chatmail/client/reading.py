@@ -4,6 +4,7 @@
     -- end of what was said before           who comes in reads it first, and then who is here
     ── while you were away (12 new) ──       where a connection goes on, or a person is back
     ── new since 14:02 ──                    what came while nobody pressed a key
+    ── the server has lost some of this …    where numbers begin anew
 
 The marker comes before the first line that somebody may not have seen, and tells the time of that line; what the
 timeline counts as unread is below it. What was said before is held until all of it is there, or none has come for a
@@ -26,6 +27,7 @@ IDLE = timedelta(seconds=60)
 HELD = timedelta(seconds=1)
 """What was said before is held until nothing of it has come for so long."""
 END = "end of what was said before"
+LOST = "the server has lost some of this; what it still has is below"
 
 Said = wire.Message | wire.Direct | wire.Notice
 
@@ -84,6 +86,7 @@ class Reading:
         frame = news.frame
         if isinstance(frame, wire.Welcome):
             rows += self.end()
+            rows += [Row(marker(LOST))] if timeline.is_another else []
             self._missed = timeline.after is not None and timeline.after < timeline.base
             if timeline.base and not frame.resumed:
                 self._welcome, self._release = news, now + HELD

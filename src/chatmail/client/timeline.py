@@ -62,6 +62,8 @@ class Timeline:
         self.epoch: str | None = None
         self.seq = 0
         """The last number that was seen."""
+        self.is_another = False
+        """Since the last welcome, what the server knows is not what it knew before."""
         self.roster: dict[str, wire.Person] = {}
         self.total = 0
         """How many are here; the roster may hold fewer."""
@@ -157,7 +159,9 @@ class Timeline:
 
     def _welcome(self, frame: wire.Welcome) -> None:
         # Numbers that went back are those of an older copy of the server's file: what we have seen means nothing there.
-        if frame.epoch != self.epoch or (frame.seq < self.seq and not frame.resumed):
+        another = frame.epoch != self.epoch or (frame.seq < self.seq and not frame.resumed)
+        self.is_another = another and self.epoch is not None
+        if another:
             self.epoch = frame.epoch
             self.seq = 0
         self.me = frame.name

@@ -98,6 +98,11 @@ def refused(server: Server, error: wire.Error) -> str:
             return error.text or error.code
 
 
+def trying(why: str) -> str:
+    """What to say while the client tries again by itself, as the server may have asked for."""
+    return f"{why.removesuffix(' later').removesuffix('; try again')}; trying again"
+
+
 def _how_to_tls(server: Server) -> str:
     if not server.loopback:
         return "leave --no-tls away"

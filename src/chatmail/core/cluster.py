@@ -31,6 +31,10 @@ SEND_TIME = 60.0
 """Sending a letter takes no longer, in seconds. One that led and lapsed may be in the middle of it, or have sent it and
 not be able to say so: for so long the next one leaves alone what is frozen. As the other began within HOLD, it is done
 by then, and can say so if it has found its way back."""
+DEAF = 7.0
+"""Who has not heard for so many seconds how often the others have beaten proves nothing by what it heard before: it may
+be that Redis stood still, and nobody could beat. Short enough that they can beat before LAPSE is over, and longer than
+a beat takes at most (5 s, and BEAT until the next)."""
 LEADER = "leader"
 """The claim of a change that only the one that leads may make, or that changes who leads."""
 
@@ -68,13 +72,15 @@ class Cluster:
 
     def hear(self, beats: Mapping[str, int], now: float) -> None:
         """How often each server has beaten by now, on a clock of this server that only ever goes forward."""
-        if now > self._last + 2 * BEAT:  # deaf in the meantime: what was not heard proves nothing
+        if now > self._last + DEAF:
             self._heard.clear()
         self._last = now
         for node, count in beats.items():
             if self._heard.get(node, (None, now))[0] != count:
                 self._heard[node] = (count, now)
         self._heard = {node: heard for node, heard in self._heard.items() if node in beats}
+        for node in sorted(beats.keys() - self.nodes):
+            self._hub.tell(f"the server {node} is here")
         self.nodes = set(beats)
         dead = [node for node, (_, since) in self._heard.items() if now >= since + LAPSE and node != self.node]
         if self.leader not in beats or self.leader in dead:

@@ -45,6 +45,8 @@ class Failures:
     def admit(self, failures: Iterable[Failure]) -> None:
         """The store has these: their authors are told, now or when they come."""
         for failure in failures:
+            if self._hub.accounts.get(failure.author) is None:  # forgotten in the meantime
+                continue
             owed = _Owed(failure.receipt)
             self._owed.setdefault(failure.author, []).append(owed)
             owed.told += self._hand(failure.author, owed.receipt)

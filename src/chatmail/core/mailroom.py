@@ -46,10 +46,11 @@ PER_SENDER = 60
 
 
 class _Report(Struct):
-    """How sending a letter went, and whether another server has settled it meanwhile."""
+    """How sending a letter went, what it is ``after`` that, and whether another server has settled it meanwhile."""
 
     letter: Letter
     outcome: Outcome
+    after: Letter
     settled: bool = False
 
 
@@ -251,7 +252,7 @@ class Mailroom:
 
         failures = self._failures_of(letter, outcome.detail) if state == "failed" else ()
         detail = outcome.detail if state != "sent" else ""
-        report = _Report(letter, outcome)
+        report = _Report(letter, outcome, after)
 
         def stored(_: int | None) -> None:
             if self._reports.get(after.message_id) is report:
@@ -270,11 +271,12 @@ class Mailroom:
         change = Change(rows=(after, *failures, *receipts), then=stored, must=True, claims=(fate(after.message_id),))
 
         def overtaken() -> None:
-            last = self._reports.get(after.message_id)
-            if after.state == "sent" or (last is not None and not last.settled):
+            if self._reports.get(after.message_id) is not report:
+                return  # a later one tells what happened since
+            if after.state == "sent" or not report.settled:
                 self._hub.submit(change)
             else:
-                self._reports.pop(after.message_id, None)
+                del self._reports[after.message_id]
 
         change.overtaken = overtaken
         self._reports[after.message_id] = report
@@ -300,18 +302,24 @@ class Mailroom:
         for letter in waiting + dead:
             self._asked[letter.message_id] = tell
         for letter in waiting:
-            hurried = self.digest.reschedule(letter, now)
-            if not self._hub.cluster.leads:
-                self._try_again(hurried)
+            self._hurry(letter.message_id, now)
         for letter in dead:
             revived = self.digest.revive(self.dead.pop(letter.message_id), now)
             self._try_again(revived)
         self.wake()
         return len(waiting) + len(dead)
 
-    def _try_again(self, letter: Letter) -> None:
+    def _hurry(self, message_id: str, now: float) -> None:
+        """Try a letter now, if it still waits for its next try, whatever others make of it at this moment."""
+        letter = self.digest.letter(message_id)
+        if letter is not None:
+            hurried = self.digest.reschedule(letter, now)
+            if not self._hub.cluster.leads:
+                self._try_again(hurried, lambda: self._hurry(message_id, now))
+
+    def _try_again(self, letter: Letter, overtaken: Callable[[], None] = lambda: None) -> None:
         """Have it stored, unless another server knows better by now."""
-        change = Change(rows=(letter,), must=True, claims=(fate(letter.message_id),), overtaken=lambda: None)
+        change = Change(rows=(letter,), must=True, claims=(fate(letter.message_id),), overtaken=overtaken)
         self._hub.submit(change)
 
     def drop(self, message_id: str, tell: Callable[[str], None] | None = None) -> Letter:
@@ -401,9 +409,11 @@ class Mailroom:
         return mail
 
     def _learn_letter(self, letter: Letter) -> None:
+        before = self.digest.letter(letter.message_id)
+        tries = 0 if before is None else before.tries
         if letter.state == "waiting":
             report = self._reports.get(letter.message_id)
-            if report is None or report.outcome.fate is Fate.LATER:  # else it is known here what happened since
+            if report is None or report.after.state == "waiting":  # else it is known here what happened since
                 self.dead.pop(letter.message_id, None)
                 self.digest.learn(letter)
                 self.wake()
@@ -412,7 +422,7 @@ class Mailroom:
             self.sent += letter.state == "sent"
             if letter.state == "failed":
                 self.dead[letter.message_id] = letter
-        if letter.tries or letter.state != "waiting":
+        if letter.tries > tries or letter.state != "waiting":
             reply = f" [{letter.reply}]" if letter.reply and letter.state != "sent" else ""
             doing = {"waiting": "will be tried again", "failed": "is given up", "sent": "is sent"}[letter.state]
             self._answer(letter, f"{doing}{reply}")

@@ -23,6 +23,7 @@ from random import SystemRandom
 from typing import Any
 
 from chatmail import __version__
+from chatmail.core.cluster import SEND_TIME
 from chatmail.core.hub import Hub
 from chatmail.core.limits import Limits
 from chatmail.core.operator import Operator
@@ -307,14 +308,22 @@ async def _running(
         try:
             yield House(hub, engine, port, secured.fingerprint if secured else "")
         finally:
-            await listener.close()
             if engine.over.is_set():
+                await listener.close("the server starts anew")
                 # What went out is reported by those parts that come next, unless none do.
-                await _first(postman.finish(), end.wait())
+                await _first(_finish_mail(postman), end.wait())
             else:
+                await listener.close("the server is going down")
                 await _finish(postman, engine, hub)
             for task in tasks:
                 task.cancel()
+
+
+async def _finish_mail(postman: Postman) -> None:
+    """Let what is being sent be sent: whether it was, nobody else will know."""
+    if postman.is_sending:
+        _log.info("a mail is in the middle of being sent; that is awaited, for %g s at the most", SEND_TIME)
+    await postman.finish()
 
 
 async def _finish(postman: Postman, engine: Engine, hub: Hub) -> None:

@@ -84,12 +84,12 @@ class Listener:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a connection ended by a fault of this server: %r", error, exc_info=error)
 
-    async def close(self) -> None:
-        """Stop listening, say goodbye to everybody, and wait until they are gone, for a while."""
+    async def close(self, reason: str) -> None:
+        """Stop listening, say goodbye to everybody for this reason, and wait until they are gone, for a while."""
         if self._server is not None:
             self._server.close()
         for session in list(self._hub.sessions):
-            self._hub.dismiss(session, "the server is going down", retry=True)
+            self._hub.dismiss(session, reason, retry=True)
         self._hub.flush()
         if self._tasks:
             _, left = await asyncio.wait(self._tasks, timeout=CLOSING_TIME)

@@ -49,7 +49,7 @@ class Postman:
         self._due = asyncio.Event()
         self._busy = 0
         self._begun: set[str] = set()
-        """By Message-ID, the letters whose content goes out just now: only here one will know whether they arrive."""
+        """By Message-ID, the letters whose content goes out just now, and which others would send if not told that."""
         self._rest = asyncio.Event()
 
     def wake(self) -> None:
@@ -74,6 +74,11 @@ class Postman:
                 return
             self._rest.clear()
             await self._rest.wait()
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether somebody is in the middle of a content."""
+        return bool(self._begun)
 
     async def finish(self) -> None:
         """Return once nobody is in the middle of a content; for the end, when nothing more may be sent."""
@@ -117,7 +122,9 @@ class Postman:
         """Send a letter and report how that went, or lay it down where it must not go out from here just now."""
 
         def begin() -> bool:
-            may_send = letter.reader is None or self._may_send()
+            if letter.reader is None:  # a code, which no other server sends
+                return True
+            may_send = self._may_send()
             if may_send:
                 self._begun.add(letter.message_id)
             return may_send
