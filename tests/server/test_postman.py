@@ -17,11 +17,13 @@ from chatmail.core.limits import Limits
 from chatmail.core.records import Change, Fate, Leader, Letter, Stored
 from chatmail.core.wire import Challenge, Direct, Dm, Join, Joined, Leave, Message, Receipt, Say, Verify, Welcome
 from chatmail.server.app import SMTP_CONNECTIONS, House, running
-from chatmail.server.postman import BATCH
-from chatmail.server.settings import Settings
+from chatmail.server.mailers import SmtpMailer
+from chatmail.server.postman import BATCH, Postman
+from chatmail.server.settings import Settings, Smtp
 from chatmail.server.stores import Outdated, Store
 from chatmail.server.stores.database import MEMORY
 from chatmail.server.stores.sqlite import SqliteStore
+from tests.core.house import House as InOneThread
 from tests.peer import Peer, peers
 from tests.server.mailserver import DROP, HANG, Command, MailServer
 from tests.server.sharedstore import SharedStore
@@ -408,3 +410,26 @@ async def test_who_is_to_end_while_it_is_given_up_does_not_wait(
         async with asyncio.timeout(10), outdated(mail, tmp_path, monkeypatch, "DATA", end) as (h, _):
             asyncio.get_running_loop().call_later(0.1, end.set)
         assert h.hub.mailroom.unreported() == []
+
+
+@pytest.mark.parametrize("reader", [2, None], ids=["a message", "a code"])
+async def test_a_server_that_starts_anew_waits_for_a_message_in_the_middle_but_for_no_code(reader: int | None) -> None:
+    """What became of the one, another server has to know before it tries it; of the other, nobody has."""
+    hub = InOneThread().hub
+    async with MailServer() as mail:
+        mail.answer("DATA", gate := asyncio.Event())
+        mailer = SmtpMailer(Smtp("127.0.0.1", mail.port, "none"), "chat@team.example")
+        postman = Postman([mailer], lambda _: pytest.fail("no draft is due"), lambda: 0.0, lambda: True)
+        hub.mailroom.send(
+            Letter(message_id="<1>", address="mary@example.org", content=b"a\r\n", made=0.0, expires=9e9, reader=reader)
+        )
+        sending = asyncio.create_task(postman.run(hub.mailroom))
+        await mail.reached("DATA")
+        finishing = asyncio.create_task(postman.finish())
+        await asyncio.sleep(0)
+        assert finishing.done() == (reader is None)
+        assert postman.is_sending == (reader is not None)
+        gate.set()
+        await finishing
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
