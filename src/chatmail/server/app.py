@@ -271,7 +271,8 @@ def _store(settings: Settings, limits: Limits) -> Store:
         mistake = f"CHAT_DB is {place(settings.chat_db)}, and speaking to it takes a package that is not installed"
         remedy = "Install it, in the clone of chatmail: .venv/bin/pip install -e '.[redis]'"
         raise SettingsError([f"{mistake} ({error}). {remedy}"]) from None
-    return RedisStore(settings.chat_db, settings.keep_days, limits.entries_max, limits.bytes_max)
+    name = f"{socket.gethostname()}:{settings.chat_port}"
+    return RedisStore(settings.chat_db, settings.keep_days, limits.entries_max, limits.bytes_max, name=name)
 
 
 @asynccontextmanager

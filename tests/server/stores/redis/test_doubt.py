@@ -47,7 +47,7 @@ async def test_a_batch_whose_answer_was_lost_is_done_once(
         assert other.texts() == ["a", "b", "c", "d", "f"]
         assert await other.commit(said("h")) == [6]
     assert [record.levelno for record in caplog.records if record.name.startswith("chatmail.")] == [logging.WARNING]
-    assert "what was said last waits until Redis answers, which is asked again: the connection to" in caplog.text
+    assert "Redis is asked again, and what was said last waits for its answer: the connection to" in caplog.text
 
 
 async def test_a_first_copy_that_arrives_late_changes_nothing(
@@ -226,7 +226,7 @@ async def test_a_batch_that_is_refused_is_not_stored_and_the_next_is(
 async def test_a_store_that_is_refused_can_not_be_opened_and_says_why(
     url: str, admin: "Redis", trouble: Trouble, why: str
 ) -> None:
-    store = RedisStore(url, 30)
+    store = RedisStore(url, 30, name="host")
     with trouble(admin), pytest.raises(StoreError, match=rf"CHAT_DB={url} can't be used: .*{why}"):
         await store.open(NOON)
     await store.close()
@@ -309,6 +309,10 @@ async def test_a_batch_that_was_cancelled_is_no_trouble_for_the_end(
         ("MISCONF Errors writing to the AOF file: No space left on device", "Redis can't write to its disk; see"),
         ("LOADING Redis is loading the dataset in memory", "Redis is still reading what it keeps; try again"),
         ("WRONGPASS invalid username-password pair or user is disabled.", "does not take this name and password"),
+        (
+            "ERR AUTH <password> called without any password configured for the default user. Are you sure?",
+            "Redis has no password; take it out of CHAT_DB",
+        ),
         ("ERR what is this", "Redis says: ERR what is this"),
     ],
 )

@@ -187,7 +187,7 @@ def revoked(server: Server) -> int:
 
 @pytest.mark.parametrize("url", ["redis://:secret@127.0.0.1:1/0", "unix://:secret@/nowhere/redis.sock?db=1"])
 async def test_a_redis_that_is_not_there_is_named_without_its_password(url: str) -> None:
-    store = RedisStore(url, 30)
+    store = RedisStore(url, 30, name="host")
     with pytest.raises(StoreError) as caught:
         await store.open(NOON)
     assert str(caught.value).startswith(f"CHAT_DB={masked(url)} can't be used: Redis can't be reached (")
@@ -200,7 +200,7 @@ async def test_a_redis_that_is_not_there_is_named_without_its_password(url: str)
     "url", ["http://x", "redis://host:port", "redis://x?socket_timeout=soon", "redis://x?no=way", ""]
 )
 async def test_what_is_no_address_is_refused(url: str) -> None:
-    store = RedisStore(url, 30)
+    store = RedisStore(url, 30, name="host")
     with pytest.raises(
         StoreError, match=r"can't be used: it is no address of a Redis; name it as in redis://HOST:6379/0"
     ):
@@ -215,7 +215,7 @@ async def test_a_wrong_password_is_told(admin: "Redis", running_redis: RedisServ
         async with between(running_redis.socket) as proxy:
             url = proxy.url if tcp else running_redis.url
             for password, why in ((":wrong@", "does not take this name and password"), ("", "asks for a password")):
-                store = RedisStore(url.replace("//", f"//{password}"), 30)
+                store = RedisStore(url.replace("//", f"//{password}"), 30, name="host")
                 with pytest.raises(StoreError, match=why) as caught:
                     await store.open(NOON)
                 assert "wrong" not in str(caught.value)
@@ -347,7 +347,7 @@ async def test_closing_where_redis_is_gone_is_logged(
         tmp_path_factory.mktemp("gone"), "--save", "", "--appendonly", "yes", "--appendfsync", "always"
     )
     server.start()
-    store = RedisStore(server.url, 30)
+    store = RedisStore(server.url, 30, name="host")
     await store.open(NOON)
     server.stop()
     await store.close()

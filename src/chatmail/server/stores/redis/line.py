@@ -46,6 +46,7 @@ _REMEDIES = {
     "MISCONF": "Redis can't write to its disk; see its log, and make room there",
     "NOAUTH": "Redis asks for a password; put it into CHAT_DB, as in redis://:PASSWORD@HOST",
     "WRONGPASS": "Redis does not take this name and password; put the right ones into CHAT_DB",
+    "NOPASS": "Redis has no password; take it out of CHAT_DB",
     "NOPERM": "Redis does not let this user do it; give it more rights (ACL SETUSER)",
     "LOADING": "Redis is still reading what it keeps; try again in a while",
     "BUSY": "Redis is busy with the script of somebody else; end that one (SCRIPT KILL)",
@@ -76,7 +77,7 @@ class Refused(StoreError):  # noqa: N818
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.code = text.partition(" ")[0]
+        self.code = "NOPASS" if "without any password configured" in text else text.partition(" ")[0]
         super().__init__(_REMEDIES.get(self.code, f"Redis says: {text}"), UNABLE)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import secrets
-import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -61,7 +60,7 @@ class RedisStore:
             database as may be.
         keep_days: how long what was said is kept.
         entries_max, bytes_max: so much of the newest the journal holds, and is read at the start.
-        name: what the names of servers at this machine begin with.
+        name: what the name of this server begins with.
 
     Whoever awaits ``commit`` must not have a task of its own do it: what came after the batch is taken in as soon as
     the loop has a turn.
@@ -74,7 +73,7 @@ class RedisStore:
         entries_max: int = ENTRIES_MAX,
         bytes_max: int = BYTES_MAX,
         *,
-        name: str = socket.gethostname(),
+        name: str,
     ) -> None:
         self._url = url
         self._keep = keep_days * DAY
@@ -184,7 +183,7 @@ class RedisStore:
                     raise
                 if why != str(error):
                     why = str(error)
-                    _log.warning("what was said last waits until Redis answers, which is asked again: %s", why)
+                    _log.warning("Redis is asked again, and what was said last waits for its answer: %s", why)
                 doubt = True
             await asyncio.sleep(pause)
             pause = min(2 * pause, PAUSE_MAX)
