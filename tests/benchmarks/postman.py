@@ -68,7 +68,11 @@ class Sink:
                 stdout=subprocess.PIPE,
                 bufsize=0,
             )
-        self.port = self._number()
+        try:
+            self.port = self._number()
+        except BenchmarkError:
+            self.kill()
+            raise
 
     def _number(self) -> int:
         """The number it says next."""

@@ -11,9 +11,10 @@ from tests.peer import peers
 from tests.server.pressure import house
 
 PEOPLE = 100
-EACH = 3_000
-"""Bytes of ours for each of them, who has given a sign of life: they need 2,450, with Python 3.11 a ninth more, and of
-that 400 are in caches of names, which are bounded. What asyncio keeps besides is not ours to say."""
+EACH = 3_500
+"""Bytes of ours for each of them, who has given a sign of life: they need 2,670, with Python 3.11 a ninth more, and of
+that 400 are in caches of names, which are bounded; where such a cache, full of other tests' names, grows at that moment,
+it is 370 more. What asyncio keeps besides is not ours to say."""
 SOURCE = Path(chatmail.__file__).parent
 OURS = [tracemalloc.Filter(True, f"{SOURCE}/core/*"), tracemalloc.Filter(True, f"{SOURCE}/server/*")]
 THEIRS = tracemalloc.Filter(False, f"{SOURCE}/core/decoder.py")
