@@ -157,6 +157,16 @@ class TestGivingUp:
             two.street.beat()
         assert two.hub.cluster.leads
 
+    def test_beats_that_are_told_late_bring_nobody_back(self) -> None:
+        one, two = Street().open(2)
+        before = dict(two.street.beats)
+        one.end()
+        two.told.clear()
+        two.hub.cluster.hear(before, two.now)
+        assert two.told == []
+        two.street.beat()
+        assert two.told == [LEADS]
+
     def test_one_that_was_deaf_for_long_does_not_take_over(self) -> None:
         one, two = Street().open(2)
         for server in (one, two):

@@ -444,6 +444,32 @@ class TestReportsThatAreLate:
         assert texts(leader.deliver()) == ["hello"]
         assert other.told[-1] == "mail to mary@example.org is sent"
 
+    def test_tries_are_counted_on(self) -> None:
+        one, two, _, letter = in_hands()
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.LATER, detail="busy", reply="451 busy"), one.now)
+        one.take()
+        two.operator.retry(two.now)
+        two.take()
+        two.commit()
+        one.learn()
+        again = one.compose()
+        assert again is not None
+        assert again.tries == 1
+        one.hub.mailroom.outcome(again, Outcome(fate=Fate.LATER, detail="busy", reply="451 busy"), one.now)
+        one.settle()
+        assert [kept.tries for kept in one.store.snapshot().letters] == [2]
+
+    def test_who_asked_for_a_retry_that_was_overtaken_hears_how_it_ends(self) -> None:
+        one, two, _, letter = in_hands()
+        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.LATER, detail="busy", reply="451 busy"), one.now)
+        two.operator.retry(two.now)
+        at_once(one, two)
+        one.commit()
+        one.settle()
+        assert texts(one.deliver()) == ["hello"]
+        one.settle()
+        assert two.told[-1] == "mail to mary@example.org is sent"
+
     def test_that_a_letter_is_put_off_is_no_answer_to_who_asked_for_a_retry(self) -> None:
         one, two, three = Street().open(3)
         one.join("Mary")

@@ -633,6 +633,16 @@ class TestSeveralServers:
         two.settle()
         assert [act.text for act in found[0].acts] == ["kicked Mary (at server-1)"]
 
+    def test_such_a_kick_is_the_reason_that_is_told_in_the_end(self) -> None:
+        one, two, mary, john = couple(host=HOST)
+        one.operator.kick("Mary", "rude", one.now)
+        one.take()
+        one.hub.refused(one._taken(), "Redis is full")
+        one.hub.disconnected(mary.session, one.now)
+        one.peers.remove(mary)
+        one.wait(one.hub.limits.grace)
+        assert john.only(Left).reason == "kicked: rude"
+
     def test_a_kick_of_somebody_who_has_just_gone_is_answered(self) -> None:
         one, two, _, john = couple(host=HOST)
         john.send(Leave())

@@ -13,8 +13,8 @@ from tests.server.pressure import house
 PEOPLE = 100
 EACH = 3_500
 """Bytes of ours for each of them, who has given a sign of life: they need 2,670, with Python 3.11 a ninth more, and of
-that 400 are in caches of names, which are bounded; where such a cache, full of other tests' names, grows at that moment,
-it is 370 more. What asyncio keeps besides is not ours to say."""
+that 400 are in caches of names, which are bounded; where such a cache has names of other tests and grows just then, it
+is 370 more. What asyncio keeps besides is not ours to say."""
 SOURCE = Path(chatmail.__file__).parent
 OURS = [tracemalloc.Filter(True, f"{SOURCE}/core/*"), tracemalloc.Filter(True, f"{SOURCE}/server/*")]
 THEIRS = tracemalloc.Filter(False, f"{SOURCE}/core/decoder.py")

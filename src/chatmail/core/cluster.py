@@ -33,8 +33,10 @@ not be able to say so: for so long the next one leaves alone what is frozen. As 
 by then, and can say so if it has found its way back."""
 DEAF = 7.0
 """Who has not heard for so many seconds how often the others have beaten proves nothing by what it heard before: it may
-be that Redis stood still, and nobody could beat. Short enough that they can beat before LAPSE is over, and longer than
-a beat takes at most (5 s, and BEAT until the next)."""
+be that the store stood still, and nobody could beat. Short enough that they beat again before LAPSE is over, and longer
+than from one beat to the next at most, which may take BEAT_TIME."""
+BEAT_TIME = 4.0
+"""A beat that takes more seconds is none."""
 LEADER = "leader"
 """The claim of a change that only the one that leads may make, or that changes who leads."""
 
@@ -57,6 +59,8 @@ class Cluster:
         self._heard: dict[str, tuple[int, float]] = {}
         """How often each has beaten, and when that was first heard."""
         self._last = float("-inf")
+        self._buried = set[str]()
+        """Those that ended, or are given up: no other ever has their names."""
         self._deciding = False
         """Who leads, or who is given up, is with the store."""
 
@@ -75,6 +79,7 @@ class Cluster:
         if now > self._last + DEAF:
             self._heard.clear()
         self._last = now
+        beats = {node: count for node, count in beats.items() if node not in self._buried}  # they may be of before
         for node, count in beats.items():
             if self._heard.get(node, (None, now))[0] != count:
                 self._heard[node] = (count, now)
@@ -110,6 +115,7 @@ class Cluster:
     def bury(self, node: str, now: float, *, by_leader: bool) -> None:
         """The store has it that a server is given up by the one that leads, or has ended as it should."""
         self.nodes.discard(node)
+        self._buried.add(node)
         self._hub.tell(f"the server {node} {'is gone' if by_leader else 'has ended'}")
         self._hub.roster.strand(node, CUT if by_leader else ENDED)
         if self.leads:

@@ -299,23 +299,23 @@ class Mailroom:
         """
         waiting = [letter for letter in self.digest.letters() if message_id in (None, letter.message_id)]
         dead = [letter for letter in self.dead.values() if message_id in (None, letter.message_id)]
-        for letter in waiting + dead:
-            self._asked[letter.message_id] = tell
         for letter in waiting:
-            self._hurry(letter.message_id, now)
+            self._hurry(letter.message_id, now, tell)
         for letter in dead:
+            self._asked[letter.message_id] = tell
             revived = self.digest.revive(self.dead.pop(letter.message_id), now)
             self._try_again(revived)
         self.wake()
         return len(waiting) + len(dead)
 
-    def _hurry(self, message_id: str, now: float) -> None:
+    def _hurry(self, message_id: str, now: float, tell: Callable[[str], None]) -> None:
         """Try a letter now, if it still waits for its next try, whatever others make of it at this moment."""
         letter = self.digest.letter(message_id)
         if letter is not None:
+            self._asked[message_id] = tell
             hurried = self.digest.reschedule(letter, now)
             if not self._hub.cluster.leads:
-                self._try_again(hurried, lambda: self._hurry(message_id, now))
+                self._try_again(hurried, lambda: self._hurry(message_id, now, tell))
 
     def _try_again(self, letter: Letter, overtaken: Callable[[], None] = lambda: None) -> None:
         """Have it stored, unless another server knows better by now."""
@@ -415,7 +415,7 @@ class Mailroom:
             report = self._reports.get(letter.message_id)
             if report is None or report.after.state == "waiting":  # else it is known here what happened since
                 self.dead.pop(letter.message_id, None)
-                self.digest.learn(letter)
+                self.digest.learn(replace(letter, tries=max(letter.tries, tries)))
                 self.wake()
         else:
             self._settled(letter.message_id)

@@ -372,8 +372,10 @@ class Roster:
                 self._hub.dismiss(asker, f"you left ({why})", retry=False)
             if surely and presence.elsewhere:  # where their session is, nobody knows of it
                 (tell or self._hub.tell)(f"{account.name} is still here: {why}")
-            elif tell is not None:
-                tell(f"{account.name} is cut off, and gone once that can be stored: {why}")
+            elif surely:
+                presence.session = None  # the end of that connection tells no other reason
+                if tell is not None:
+                    tell(f"{account.name} is cut off, and gone once that can be stored: {why}")
             self.expect_back(presence, reason, now)
 
         def overtaken() -> None:

@@ -222,8 +222,7 @@ class Engine:
             try:
                 hub.expire(await self._store.tidy(self._clock()))
             except StoreError as error:
-                if not self._refusing:  # or else that is known
-                    _log.warning("what is too old could not be deleted: %s", error)
+                _log.warning("what is too old could not be deleted: %s", error)
             await asyncio.sleep(TIDY)
 
     async def _flush(self, hub: Hub, group: asyncio.TaskGroup) -> None:

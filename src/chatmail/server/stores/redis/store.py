@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from chatmail.core.cluster import BEAT_TIME
 from chatmail.core.digest import DAY
 from chatmail.core.journal import BYTES_MAX, ENTRIES_MAX
 from chatmail.core.records import Change, Found, Gone, Question, Snapshot, Stored
@@ -280,12 +281,12 @@ class RedisStore:
 
     async def beat(self) -> Mapping[str, int]:
         """See ``Store``."""
-        at, told = await self._run(self._asker, scripts.BEAT, self._place)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(BEAT_TIME):
+                at, told = await self._run(self._asker, scripts.BEAT, self._place)
                 await self._know(id_of(at))
         except TimeoutError:
-            raise Broken(f"what other servers say has not come for {PATIENCE:g} s; see how Redis is") from None
+            raise Broken(f"Redis, or what other servers say, has not come for {BEAT_TIME:g} s; see how it is") from None
         return {name.decode(): int(beats) for name, beats in snapshot.pairs(told).items()}
 
     async def _know(self, at: Id) -> None:
