@@ -638,9 +638,10 @@ class TestSeveralServers:
         one.operator.kick("Mary", "rude", one.now)
         one.take()
         one.hub.refused(one._taken(), "Redis is full")
+        one.now += 0.5
         one.hub.disconnected(mary.session, one.now)
         one.peers.remove(mary)
-        one.wait(one.hub.limits.grace)
+        one.wait(2 * one.hub.limits.grace)
         assert john.only(Left).reason == "kicked: rude"
 
     def test_a_kick_of_somebody_who_has_just_gone_is_answered(self) -> None:
