@@ -653,12 +653,18 @@ class TestAfterALapse:
         assert mailed(three) == [letter.content]
 
 
+def tried(fate: Fate, detail: str, reply: str = "") -> tuple[Server, Server, Peer]:
+    """John, at the second one, has written a mail that the first one could not send."""
+    one, two, _, john = couple()
+    dm(john)
+    one.deliver(fate, detail, reply)
+    two.told.clear()
+    return one, two, john
+
+
 class TestTheOperatorAtAServerThatDoesNotLead:
     def test_has_a_letter_tried_again_now_and_hears_how_it_went(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        one.deliver(Fate.LATER, "the mail server is busy")
-        two.told.clear()
+        one, two, john = tried(Fate.LATER, "the mail server is busy")
         assert two.operator.retry(two.now) == 1
         two.settle()
         one.deliver()
@@ -666,21 +672,14 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         assert two.deliver() == []
 
     def test_hears_that_it_must_wait_once_more(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        one.deliver(Fate.LATER, "the mail server is busy", "451 busy")
-        two.told.clear()
+        one, two, john = tried(Fate.LATER, "the mail server is busy", "451 busy")
         two.operator.retry(two.now)
         two.settle()
         one.deliver(Fate.LATER, "the mail server is busy", "451 busy")
         assert two.told == ["mail to mary@example.org will be tried again [451 busy]"]
 
     def test_has_a_dead_letter_sent_after_all(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        one.deliver(Fate.FAILED, "no such mailbox", "550 no")
-        john.frames()
-        two.told.clear()
+        one, two, _ = tried(Fate.FAILED, "no such mailbox", "550 no")
         two.operator.retry(two.now)
         two.settle()
         assert one.operator.letters()[1] == []
@@ -689,10 +688,7 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         assert one.operator.letters() == two.operator.letters() == ([], [])
 
     def test_hears_that_a_dead_letter_is_dead_again(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        one.deliver(Fate.FAILED, "no such mailbox", "550 no")
-        two.told.clear()
+        one, two, john = tried(Fate.FAILED, "no such mailbox", "550 no")
         two.operator.retry(two.now)
         two.settle()
         one.deliver(Fate.FAILED, "no such mailbox", "550 no")
@@ -724,10 +720,7 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         assert one.operator.letters() == two.operator.letters() == ([], [])
 
     def test_hears_that_a_letter_that_was_to_be_tried_again_is_dropped_elsewhere(self) -> None:
-        one, two, _, john = couple()
-        dm(john)
-        one.deliver(Fate.LATER, "the mail server is busy")
-        two.told.clear()
+        one, two, john = tried(Fate.LATER, "the mail server is busy")
         two.operator.retry(two.now)
         two.settle()
         (letter,), _ = one.operator.letters()
