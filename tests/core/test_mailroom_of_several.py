@@ -664,7 +664,7 @@ def tried(fate: Fate, detail: str, reply: str = "") -> tuple[Server, Server, Pee
 
 class TestTheOperatorAtAServerThatDoesNotLead:
     def test_has_a_letter_tried_again_now_and_hears_how_it_went(self) -> None:
-        one, two, john = tried(Fate.LATER, "the mail server is busy")
+        one, two, _ = tried(Fate.LATER, "the mail server is busy")
         assert two.operator.retry(two.now) == 1
         two.settle()
         one.deliver()
@@ -672,7 +672,7 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         assert two.deliver() == []
 
     def test_hears_that_it_must_wait_once_more(self) -> None:
-        one, two, john = tried(Fate.LATER, "the mail server is busy", "451 busy")
+        one, two, _ = tried(Fate.LATER, "the mail server is busy", "451 busy")
         two.operator.retry(two.now)
         two.settle()
         one.deliver(Fate.LATER, "the mail server is busy", "451 busy")
@@ -688,7 +688,7 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         assert one.operator.letters() == two.operator.letters() == ([], [])
 
     def test_hears_that_a_dead_letter_is_dead_again(self) -> None:
-        one, two, john = tried(Fate.FAILED, "no such mailbox", "550 no")
+        one, two, _ = tried(Fate.FAILED, "no such mailbox", "550 no")
         two.operator.retry(two.now)
         two.settle()
         one.deliver(Fate.FAILED, "no such mailbox", "550 no")
@@ -720,7 +720,7 @@ class TestTheOperatorAtAServerThatDoesNotLead:
         assert one.operator.letters() == two.operator.letters() == ([], [])
 
     def test_hears_that_a_letter_that_was_to_be_tried_again_is_dropped_elsewhere(self) -> None:
-        one, two, john = tried(Fate.LATER, "the mail server is busy")
+        one, two, _ = tried(Fate.LATER, "the mail server is busy")
         two.operator.retry(two.now)
         two.settle()
         (letter,), _ = one.operator.letters()
