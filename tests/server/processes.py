@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
@@ -54,7 +55,7 @@ class Serving:
     async def end(self) -> int:
         """Have it end, as with Ctrl-C, and read its last words; its status."""
         with suppress(ProcessLookupError):
-            self._process.terminate()
+            os.kill(self.pid, signal.SIGTERM)  # Process.terminate would take the status of one that has just ended
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._reading
