@@ -286,33 +286,25 @@ class TestAnotherLeader:
         assert two.deliver() == []
         assert two.operator.letters() == ([], [])
 
-    def test_a_letter_in_hands_that_failed_at_the_moment_another_one_sent_it_is_sent(self) -> None:
+    @pytest.mark.parametrize(
+        ("first", "second", "told"),
+        [(Fate.FAILED, Fate.SENT, ["sent"]), (Fate.SENT, Fate.FAILED, ["failed", "sent"])],
+    )
+    def test_a_letter_that_one_sent_at_the_moment_it_failed_at_another_is_sent(
+        self, first: Fate, second: Fate, told: list[str]
+    ) -> None:
         one, two, john, letter = in_hands()
         change_leader(one, two)
         one.settle()
         john.frames()
         two.wait(SEND_TIME)
         assert two.compose() is not None
-        two.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), two.now)
-        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.FAILED), one.now)
+        two.hub.mailroom.outcome(letter, Outcome(fate=second), two.now)
+        one.hub.mailroom.outcome(letter, Outcome(fate=first), one.now)
         at_once(one, two)
         two.commit()
         one.settle()
-        assert [receipt.mail for receipt in john.all(Receipt)] == ["sent"]
-        assert one.operator.letters() == two.operator.letters() == ([], [])
-        assert [kept.state for kept in one.store.snapshot().letters] == ["sent"]
-
-    def test_a_letter_in_hands_that_was_sent_at_the_moment_another_one_failed_is_sent(self) -> None:
-        one, two, john, letter = in_hands()
-        change_leader(one, two)
-        one.settle()
-        two.wait(SEND_TIME)
-        assert two.compose() is not None
-        two.hub.mailroom.outcome(letter, Outcome(fate=Fate.FAILED), two.now)
-        one.hub.mailroom.outcome(letter, Outcome(fate=Fate.SENT), one.now)
-        at_once(one, two)
-        two.commit()
-        one.settle()
+        assert [receipt.mail for receipt in john.all(Receipt)] == told
         assert one.operator.letters() == two.operator.letters() == ([], [])
         assert [kept.state for kept in one.store.snapshot().letters] == ["sent"]
 

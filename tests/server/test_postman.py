@@ -299,9 +299,11 @@ async def test_what_waits_for_a_connection_goes_out_before_the_end(tmp_path: Pat
 # Where several servers share the store.
 
 
-async def test_while_mail_may_be_another_servers_nothing_is_begun(
+@asynccontextmanager
+async def leading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> AsyncIterator[tuple[SharedStore, MailServer, House, Peer]]:
+    """A server that leads and has just beaten, its mail server, and John, who is in it with Mary."""
     store = SharedStore(monkeypatch)
     async with (
         MailServer() as mail,
@@ -309,6 +311,13 @@ async def test_while_mail_may_be_another_servers_nothing_is_begun(
         peers(h.port, "John", "Mary") as (john, _),
     ):
         await store.beaten()
+        yield store, mail, h, john
+
+
+async def test_while_mail_may_be_another_servers_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with leading(tmp_path, monkeypatch) as (store, mail, h, john):
         store.uptime += HOLD
         await john.send(Dm(to="Mary", text="lunch?"))
         assert (await john.expect(Receipt)).mail == "queued"
@@ -323,13 +332,7 @@ async def test_what_is_withheld_right_before_its_content_goes_out_later_and_nobo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    store = SharedStore(monkeypatch)
-    async with (
-        MailServer() as mail,
-        house(mail.port, tmp_path, store=store) as h,
-        peers(h.port, "John", "Mary") as (john, _),
-    ):
-        await store.beaten()
+    async with leading(tmp_path, monkeypatch) as (store, mail, h, john):
         mail.answer("354", go_ahead := asyncio.Event())
         await john.send(Dm(to="Mary", text="lunch?"))
         await mail.reached("354")
