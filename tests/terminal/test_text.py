@@ -1,7 +1,9 @@
 """What others wrote drives no terminal and can't pass for a line of ours, and emoji look as they should."""
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
@@ -84,6 +86,30 @@ def test_what_shows_itself_may_be_written_as_it_is(text: str, does: bool) -> Non
 
 def test_marks_cannot_climb_over_other_lines() -> None:
     assert harmless("e" + "\u0301" * 8) == "e" + "\u0301" * 6 + r"\u0301\u0301"
+
+
+@pytest.mark.parametrize("name", ["e", "\u0301", "\u0301\u0301", "👩", "\ufe0f"])
+@example(text="e" + "\u0301" * 9)
+@given(text=st.text(st.sampled_from("ea \n\u200d\ufe0f\u0301\x1b👩❤")))
+def test_what_is_highlighted_looks_as_without_that(name: str, text: str) -> None:
+    """Otherwise whoever chooses the name chooses what is shown: where a highlight begins, no count begins anew."""
+    assert plain(paragraph(text, mention=re.compile(re.escape(name)))) == plain(paragraph(text))
+
+
+def test_a_highlight_covers_what_is_found_and_nothing_else() -> None:
+    mention = re.compile("John")
+    assert paragraph("John, or\x1bJohn\nno Johns", "class:action", mention) == [
+        ("class:action class:mention", "John"),
+        ("class:action", ", or"),
+        ("class:action class:escape", "\\x1b"),
+        ("class:action class:mention", "John"),
+        ("", "\n"),
+        ("class:continued", CONTINUED),
+        ("class:action", "no "),
+        ("class:action class:mention", "John"),
+        ("class:action", "s"),
+    ]
+    assert paragraph("a\x1b", mention=re.compile("\x1b")) == [("", "a"), ("class:mention class:escape", "\\x1b")]
 
 
 @given(st.text() | st.text(st.sampled_from("a \t\n\u200d\ufe0f\u0301\u20e3\u200b👩❤🏽🇫🇷1")))

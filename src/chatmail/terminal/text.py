@@ -85,9 +85,13 @@ def _escape(char: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def visible(text: str, style: str = "") -> Fragments:
-    """The text on one line, with everything in it that does not show itself as an escape in class ``escape``."""
-    if text.isascii() and text.isprintable():
+def visible(text: str, style: str = "", mention: re.Pattern[str] | None = None) -> Fragments:
+    """The text on one line, with everything in it that does not show itself as an escape in class ``escape``.
+
+    What ``mention`` finds is highlighted; whether a character shows itself depends on those before it all the same.
+    """
+    mentioned = {at for found in mention.finditer(text) for at in range(*found.span())} if mention else set()
+    if not mentioned and text.isascii() and text.isprintable():
         return [(style, text)] if text else []
     pieces: Fragments = []
     joints = {found.start() for found in JOINT.finditer(text)} - {found.start() for found in _CLUSTER.finditer(text)}
@@ -100,7 +104,8 @@ def visible(text: str, style: str = "") -> Fragments:
         else:
             shown = _escape(char) if marks > COMBINING_MAX or (char == _AS_EMOJI and not varied) else _shown(char)
         varied = shown == char and _VARIED.match(char) is not None
-        kind = f"{style} class:escape".strip() if len(shown) > 1 and shown != TAB else style
+        kind = f"{style} class:mention".strip() if at in mentioned else style
+        kind = f"{kind} class:escape".strip() if len(shown) > 1 and shown != TAB else kind
         if pieces and pieces[-1][0] == kind:
             pieces[-1] = (kind, pieces[-1][1] + shown)
         else:
@@ -124,12 +129,7 @@ def paragraph(text: str, style: str = "", mention: re.Pattern[str] | None = None
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n")):
         if number:
             pieces += [("", "\n"), ("class:continued", CONTINUED)]
-        start = 0
-        for found in mention.finditer(line) if mention else ():
-            pieces += visible(line[start : found.start()], style)
-            pieces += visible(found.group(), f"{style} class:mention".strip())
-            start = found.end()
-        pieces += visible(line[start:], style)
+        pieces += visible(line, style, mention)
     return pieces
 
 
