@@ -8,7 +8,7 @@ from chatmail.client.connection import Connection
 from chatmail.client.link import Server, State
 from chatmail.client.timeline import Timeline
 from chatmail.core import wire
-from chatmail.terminal.text import plain
+from chatmail.terminal.text import plain, shows_itself
 from tests.client.scripted import Recorder, direct, message, welcome
 
 
@@ -23,6 +23,14 @@ def test_each_line_that_waits_is_shown_and_to_whom_it_goes() -> None:
 def test_of_many_the_latest_are_shown_and_the_others_counted() -> None:
     lines = [wire.Say(text=str(number)) for number in range(10)]
     assert rows(*lines) == ["  and 7 more before", "… 7", "… 8", "… 9"]
+
+
+@pytest.mark.parametrize("columns", range(1, 60))
+def test_a_row_is_clipped_between_emoji_and_not_within_one(columns: int) -> None:
+    (row,) = rows(wire.Dm(to="👩‍👩" * 20, text="yes"), columns=columns)
+    assert "\u200d…" not in row
+    assert shows_itself(row)
+    assert get_cwidth(row) < max(2, columns)
 
 
 @pytest.mark.parametrize("columns", [10, 39, 80])

@@ -10,7 +10,7 @@ from chatmail.client.connection import Connection
 from chatmail.client.link import State
 from chatmail.client.timeline import Timeline
 from chatmail.core import wire
-from chatmail.terminal.text import Fragments, plain, visible, wrap
+from chatmail.terminal.text import CLUSTER, Fragments, plain, visible, wrap
 
 WAITING_MAX = 3
 """So many unconfirmed lines are shown, the latest; older ones are counted."""
@@ -89,6 +89,7 @@ def _clip(row: str, columns: int) -> str:
     """As much of a row as fits, without the last column: there some terminals break the line."""
     if get_cwidth(row) < columns:
         return row
-    while get_cwidth(row) > columns - 2:
-        row = row[:-1]
-    return f"{row}…"
+    clusters = CLUSTER.findall(row)
+    while clusters and get_cwidth("".join(clusters)) > columns - 2:
+        clusters.pop()
+    return f"{''.join(clusters)}…"

@@ -40,7 +40,7 @@ _VARIED = re.compile(f"{_EMOJI}|[#*0-9©®‼⁉™ℹⓂ\u25aa-\u25fe⤴⤵〰�
 JOINT = re.compile(f"(?:(?<={_EMOJI})|(?<={_EMOJI}{_AS_EMOJI}))\u200d(?={_EMOJI})")
 """The joiner that makes one emoji of two (families, say): the only one of its kind that the eye can see at work."""
 _PART = f".[\U0001f3fb-\U0001f3ff]?{_AS_EMOJI}?"
-_CLUSTER = re.compile(f"{_PART}(?:\u200d{_PART}){{,3}}")
+CLUSTER = re.compile(f"{_PART}(?:\u200d{_PART}){{,3}}")
 """What should not be torn apart: a character, or the longest of the joined emoji that are in use."""
 _LINK = re.compile(r"""["'(<\[]*https?://[!-~]+""")
 
@@ -94,7 +94,7 @@ def visible(text: str, style: str = "", mention: re.Pattern[str] | None = None) 
     if not mentioned and text.isascii() and text.isprintable():
         return [(style, text)] if text else []
     pieces: Fragments = []
-    joints = {found.start() for found in JOINT.finditer(text)} - {found.start() for found in _CLUSTER.finditer(text)}
+    joints = {found.start() for found in JOINT.finditer(text)} - {found.start() for found in CLUSTER.finditer(text)}
     marks = 0
     varied = False  # whether the character before is one that a variation selector can vary
     for at, char in enumerate(text):
@@ -230,7 +230,7 @@ def wrap(
     def tear() -> None:
         nonlocal column
         for style, text in word:
-            for cluster in _CLUSTER.findall(text):
+            for cluster in CLUSTER.findall(text):
                 size = cells(cluster)
                 if column + size > width and column > start:
                     new_row()
